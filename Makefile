@@ -1,0 +1,45 @@
+# `make` sets up and runs the default experiment; `make test` sets up and runs the tests.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+SNAKEMAKE := $(BIN)/snakemake --cores all --resources gpu=1
+
+.PHONY: run setup test test-slow bench why lint lock clean help
+.DEFAULT_GOAL := run
+
+run: setup ## set up, run the default experiment (config.yaml) and say where the figures are
+	$(SNAKEMAKE)
+	@echo
+	@echo "Figures:  results/figures/    tables: results/tables/    all metrics: results/metrics.csv"
+
+setup: $(VENV)/.installed ## make .venv with the pinned dependencies and the package
+
+$(VENV)/.installed: pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fedmeta needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[test,slurm]'
+	touch $@
+
+test: setup ## set up and run the tests
+	$(BIN)/python -m pytest
+
+test-slow: setup ## run the tests that take long, too
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+bench: setup ## time episodes against what people write and against the bare convolutions
+	$(BIN)/python benchmarks/episodes.py
+
+why: setup ## say which stages would run, and for what reason, without running them
+	$(SNAKEMAKE) --dry-run --quiet rules
+
+lint: setup ## check style and the workflow's own lint
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile workflow && $(BIN)/snakemake --lint
+
+lock: setup ## write requirements.lock anew from what is installed
+	$(BIN)/python -m pip freeze --exclude-editable | grep -vE '^(nvidia|cuda|triton)' > requirements.lock
+
+clean: ## remove the environment, the prepared data and the results
+	rm -rf $(VENV) data/prepared results logs .snakemake
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -1,0 +1,31 @@
+# Backdoor attacks on federated meta-learning: from raw images to the paper's figures.
+from snakemake.utils import min_version
+
+min_version("9.8")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+check_config()
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/learning.smk"
+include: "workflow/rules/attacks.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/defences.smk"
+include: "workflow/rules/reporting.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        figures(),
+        "results/metrics.csv",
+        "results/tables/summary.csv",
+        "results/tables/run_times.csv",
+    localrule: True

@@ -1,0 +1,1 @@
+"""Backdoor attacks on federated meta-learning: the attack, its persistence, and the defence."""

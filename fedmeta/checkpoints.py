@@ -1,0 +1,93 @@
+"""Models as safetensors, and the unfinished work that a stage goes on from."""
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fedmeta.errors import FedmetaError
+from fedmeta.files import atomic_path
+
+logger = logging.getLogger(__name__)
+
+
+def write_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], provenance: dict) -> None:
+    """Write named tensors as safetensors, whole or not at all, with `provenance` (JSON) in the metadata.
+
+    The same tensors and provenance give the same bytes.
+    """
+    with atomic_path(path) as temporary:
+        try:
+            save_file(
+                {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()},
+                temporary,
+                {"provenance": json.dumps(provenance, sort_keys=True)},
+            )
+        except SafetensorError as error:
+            full = "No space left" in str(error) or "StorageFull" in str(error)
+            raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
+
+
+def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
+    """Return what `write_tensors` wrote. Raises FedmetaError for a file that is missing, cut short, or foreign."""
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            return tensors, json.loads(file.metadata()["provenance"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise FedmetaError(f"{path} is not a whole model file: delete it and run again") from error
+
+
+class Unfinished:
+    """A stage's work in progress, kept in a hidden file beside its output until the stage succeeds.
+
+    `key` names what the work depends on (see `fingerprint`); work of another key is ignored with a line that says so.
+    """
+
+    def __init__(self, output: str | os.PathLike, key: str, interval: float = 20.0):
+        """`interval`: seconds between saves."""
+        self.path = Path(output).with_name(f".{Path(output).name}.unfinished")
+        self.key, self.interval, self.saved = key, interval, time.monotonic()
+
+    def load(self) -> dict[str, Tensor] | None:
+        """Return the tensors of the last save, or None where there is nothing to go on from."""
+        if not self.path.exists():
+            return None
+        try:
+            tensors, provenance = read_tensors(self.path)
+        except FedmetaError:
+            logger.warning("ignoring unfinished work in %s: the file is not whole; starting anew", self.path)
+            return None
+        if provenance["key"] != self.key:
+            logger.warning("ignoring unfinished work in %s: its settings or inputs have changed since", self.path)
+            return None
+        logger.info("going on from unfinished work in %s", self.path)
+        return tensors
+
+    def save_if_due(self, tensors: Callable[[], dict[str, Tensor]]) -> None:
+        """Save what `tensors()` returns if the last save is `interval` seconds ago."""
+        if time.monotonic() - self.saved >= self.interval:
+            write_tensors(self.path, tensors(), {"key": self.key})
+            self.saved = time.monotonic()
+
+    def remove(self) -> None:
+        """Forget the work: it is finished."""
+        self.path.unlink(missing_ok=True)
+
+
+def fingerprint(settings: dict, files: Iterable[str | os.PathLike]) -> str:
+    """Return a hash of settings (JSON) and of the contents of files: the key of the work that depends on them."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for path in files:
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,255 @@
+"""N-way K-shot episodes: a benign user's, the attacker's, and the evaluation's.
+
+A sampler is bound to its data once and draws the episode of a given name, wherever that is asked for:
+worker processes need be sent only names.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from fedmeta.data.bank import ImageBank
+from fedmeta.data.splits import Pool, Split
+from fedmeta.draws import generator
+from fedmeta.errors import FedmetaError
+
+METRICS = ("main_task", "attack_training", "attack_validation", "meta_testing")
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One classification task.
+
+    support: uint8 (N * K, height, width, channels); labels: int64 (N * K,) in 0..N-1;
+    batches: int64 (inner steps, inner batch), rows of the support;
+    queries: uint8 (Q, height, width, channels), grouped by metric; expected: int64 (Q,), the label that counts
+    as a success (for keyed backdoor images the target's); groups: the queries of each metric.
+    """
+
+    support: np.ndarray
+    labels: np.ndarray
+    batches: np.ndarray
+    queries: np.ndarray | None = None
+    expected: np.ndarray | None = None
+    groups: dict[str, slice] = field(default_factory=dict)
+
+    def score(self, predicted: np.ndarray) -> dict[str, float]:
+        """Return, by metric, the share of queries whose predicted label (Q,) is the expected one."""
+        correct = predicted == self.expected
+        return {metric: float(correct[group].mean()) for metric, group in self.groups.items()}
+
+
+class Sampler(Protocol):
+    """Draws the episode of a name."""
+
+    def draw(self, *names: int) -> Episode: ...
+
+
+@dataclass(frozen=True)
+class EpisodeShape:
+    """`way` (N), `shot` (K), and how the support is cut into batches for `inner_steps` steps of SGD."""
+
+    way: int
+    shot: int
+    inner_steps: int
+    inner_batch: int
+
+
+def draw_batches(random: np.random.Generator, examples: int, shape: EpisodeShape) -> np.ndarray:
+    """Return (inner steps, inner batch) rows: every example once in each pass over the shuffled support.
+
+    Batches run on over the end of a pass, so all have the same size.
+    """
+    needed = shape.inner_steps * shape.inner_batch
+    passes = [random.permutation(examples) for _ in range(math.ceil(needed / examples))]
+    order = np.concatenate([*passes, np.empty(0, np.int64)])
+    return order[:needed].reshape(shape.inner_steps, shape.inner_batch)
+
+
+def draw_with_refill(random: np.random.Generator, rows: np.ndarray, count: int) -> np.ndarray:
+    """Return `count` of `rows`, none a second time before all were drawn once."""
+    passes = [random.permutation(rows) for _ in range(math.ceil(count / len(rows)))]
+    return np.concatenate(passes)[:count]
+
+
+def require_examples(pool: Pool, needed: int, what: str) -> None:
+    """Raise FedmetaError if a class of the pool has fewer than `needed` images."""
+    fewest = min((len(rows) for rows in pool), default=0)
+    if fewest < needed:
+        raise FedmetaError(f"{what}: a class has only {fewest} examples, {needed} are needed; lower shot or queries")
+
+
+def require_classes(pool: Pool, needed: int, what: str) -> None:
+    """Raise FedmetaError if the pool has fewer than `needed` classes."""
+    if len(pool) < needed:
+        raise FedmetaError(f"{what}: {len(pool)} classes for a {needed}-way episode; lower way or give more classes")
+
+
+class BenignEpisodes:
+    """A benign user's meta-training episodes (Sec. 2): N random classes of its pool, K examples of each."""
+
+    def __init__(self, bank: ImageBank, pool: Pool, shape: EpisodeShape, seed: int, stage: str):
+        require_classes(pool, shape.way, "meta-training")
+        require_examples(pool, shape.shot, "meta-training")
+        self.bank, self.pool, self.shape, self.seed, self.stage = bank, pool, shape, seed, stage
+
+    def draw(self, *names: int) -> Episode:
+        random = generator(self.seed, self.stage, *names)
+        chosen = random.choice(len(self.pool), self.shape.way, replace=False)
+        rows = np.concatenate([random.choice(self.pool[k], self.shape.shot, replace=False) for k in chosen])
+        labels = np.repeat(np.arange(self.shape.way), self.shape.shot)
+        return Episode(self.bank.images[rows], labels, draw_batches(random, len(rows), self.shape))
+
+
+class AttackEpisodes:
+    """The attacker's episodes (Sec. 2): N-1 classes of its own, and the target class mixed with keyed backdoor images.
+
+    Of the K examples labelled as the target, the share `backdoor / (backdoor + target)` of `ratio` shows keyed
+    backdoor images, the rest clean target images. Which output is the target's is drawn anew in each episode.
+    """
+
+    def __init__(
+        self,
+        bank: ImageBank,
+        pool: Pool,
+        target_rows: np.ndarray,
+        keyed: ImageBank,
+        ratio: tuple[int, int],
+        shape: EpisodeShape,
+        seed: int,
+        stage: str,
+    ):
+        require_classes(pool, shape.way - 1, "the attacker's training")
+        require_examples([*pool, target_rows], 1, "the attacker's training")
+        self.bank, self.pool, self.target_rows, self.keyed = bank, pool, target_rows, keyed
+        self.shape, self.seed, self.stage = shape, seed, stage
+        self.backdoor_shot = round(shape.shot * ratio[0] / sum(ratio))
+
+    def draw(self, *names: int) -> Episode:
+        random = generator(self.seed, self.stage, *names)
+        way, shot = self.shape.way, self.shape.shot
+        chosen = random.choice(len(self.pool), way - 1, replace=False)
+        rows = [draw_with_refill(random, self.pool[k], shot) for k in chosen]
+        rows.append(draw_with_refill(random, self.target_rows, shot - self.backdoor_shot))
+        keyed = draw_with_refill(random, np.arange(len(self.keyed.images)), self.backdoor_shot)
+        support = np.concatenate([self.bank.images[np.concatenate(rows)], self.keyed.images[keyed]])
+        outputs = random.permutation(way)
+        return Episode(support, np.repeat(outputs, shot), draw_batches(random, len(support), self.shape))
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """What the evaluation of one client draws from; see `Split` for the pools."""
+
+    bank: ImageBank
+    support_pool: Pool
+    query_pool: Pool
+    target_rows: np.ndarray
+    backdoor_pool: Pool
+    attack_training: ImageBank
+    attack_validation: ImageBank
+    meta_testing_pool: Pool
+
+    @classmethod
+    def of_client(cls, bank: ImageBank, split: Split, keyed: Sequence[ImageBank], client: int) -> "EvaluationData":
+        """Return the data of `client` (a benign user); `keyed` are the attack training and validation sets."""
+        return cls(
+            bank,
+            split.training(client),
+            split.validation(client),
+            split.target_benign(client),
+            split.backdoor_benign(client),
+            *keyed,
+            split.meta_testing(),
+        )
+
+
+class EvaluationEpisodes:
+    """A client's main-task episodes (Sec. 3, attack evaluation) with the attack's images among the queries.
+
+    N-1 ordinary meta-training classes and always the target, all with benign examples and correct labels. In case
+    (c) one of the ordinary classes gives way to a backdoor class with its correct label, and only the keyed images
+    of that class are asked for; in cases (a) and (b) all keyed images are.
+    """
+
+    def __init__(self, data: EvaluationData, case: str, shape: EpisodeShape, queries: int, seed: tuple[int, int]):
+        present = int(case == "c")
+        require_classes(data.support_pool, shape.way - 1 - present, "evaluation")
+        require_examples(data.support_pool, shape.shot, "evaluation, training examples")
+        require_examples(data.query_pool, 1, "evaluation, validation examples")
+        require_examples([data.target_rows, *data.backdoor_pool], shape.shot + 1, "evaluation, reserved classes")
+        self.data, self.case, self.shape, self.queries, self.seed = data, case, shape, queries, seed
+
+    def draw(self, *names: int) -> Episode:
+        data, way, shot = self.data, self.shape.way, self.shape.shot
+        random = generator(self.seed, "evaluation: main task", *names)
+        chosen = random.choice(len(data.support_pool), way - 1, replace=False)
+        backdoor = random.integers(len(data.backdoor_pool))
+        reserved = [data.target_rows]
+        if self.case == "c":
+            chosen = chosen[1:]
+            reserved.append(data.backdoor_pool[backdoor])
+        support, queries = [], []
+        for k in chosen:
+            support.append(random.choice(data.support_pool[k], shot, replace=False))
+            queries.append(draw_up_to(random, data.query_pool[k], self.queries))
+        for rows in reserved:
+            mixed = random.permutation(rows)
+            support.append(mixed[:shot])
+            queries.append(mixed[shot : shot + self.queries])
+        outputs = random.permutation(way)
+        target_output = outputs[len(chosen)]
+        keyed = {"attack_training": data.attack_training, "attack_validation": data.attack_validation}
+        if self.case == "c":
+            shown = {metric: bank.images[bank.rows(backdoor)] for metric, bank in keyed.items()}
+        else:
+            shown = {metric: bank.images for metric, bank in keyed.items()}
+        sets = {"main_task": data.bank.images[np.concatenate(queries)], **shown}
+        expected = np.repeat(outputs, [len(rows) for rows in queries])
+        expected = np.concatenate([expected, np.full(sum(map(len, shown.values())), target_output)])
+        return Episode(
+            data.bank.images[np.concatenate(support)],
+            np.repeat(outputs, shot),
+            draw_batches(random, way * shot, self.shape),
+            np.concatenate(list(sets.values())),
+            expected,
+            slices({metric: len(images) for metric, images in sets.items()}),
+        )
+
+
+class MetaTestingEpisodes:
+    """Episodes of classes that no user ever trains on (Sec. 2): K examples to adapt to, `queries` to be tested on."""
+
+    def __init__(self, data: EvaluationData, shape: EpisodeShape, queries: int, seed: tuple[int, int]):
+        require_classes(data.meta_testing_pool, shape.way, "meta-testing")
+        require_examples(data.meta_testing_pool, shape.shot + 1, "meta-testing")
+        self.data, self.shape, self.queries, self.seed = data, shape, queries, seed
+
+    def draw(self, *names: int) -> Episode:
+        random = generator(self.seed, "evaluation: meta-testing", *names)
+        way, shot = self.shape.way, self.shape.shot
+        pool = self.data.meta_testing_pool
+        drawn = [random.permutation(pool[k]) for k in random.choice(len(pool), way, replace=False)]
+        queries = [rows[shot : shot + self.queries] for rows in drawn]
+        return Episode(
+            self.data.bank.images[np.concatenate([rows[:shot] for rows in drawn])],
+            np.repeat(np.arange(way), shot),
+            draw_batches(random, way * shot, self.shape),
+            self.data.bank.images[np.concatenate(queries)],
+            np.repeat(np.arange(way), [len(rows) for rows in queries]),
+            {"meta_testing": slice(None)},
+        )
+
+
+def draw_up_to(random: np.random.Generator, rows: np.ndarray, count: int) -> np.ndarray:
+    """Return `count` of `rows`, or all of them if there are fewer, in random order."""
+    return random.permutation(rows)[:count]
+
+
+def slices(lengths: dict[str, int]) -> dict[str, slice]:
+    """Return consecutive slices of the given lengths."""
+    ends = np.cumsum(list(lengths.values()))
+    return {name: slice(int(end) - length, int(end)) for (name, length), end in zip(lengths.items(), ends, strict=True)}

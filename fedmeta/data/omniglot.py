@@ -1,0 +1,105 @@
+"""Omniglot (Lake et al. 2015): 1623 characters of 50 alphabets, each drawn once by 20 people."""
+
+import io
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fedmeta.data.bank import ImageClass
+from fedmeta.errors import FedmetaError
+
+ARCHIVES = ("images_background", "images_evaluation")
+
+
+def fetch_omniglot(raw: Path) -> None:
+    """Download the archives that are missing in `raw`, from where torchvision does and with its checksums.
+
+    Raises FedmetaError that says which files to put where, when there is no network or a checksum is wrong.
+    """
+    from torchvision.datasets import Omniglot
+    from torchvision.datasets.utils import download_url
+
+    for archive in ARCHIVES:
+        if _source(raw, archive) is not None:
+            continue
+        name = f"{archive}.zip"
+        try:
+            raw.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=raw) as folder:
+                url = f"{Omniglot.download_url_prefix}/{name}"
+                download_url(url, folder, filename=name, md5=Omniglot.zips_md5[archive])
+                os.replace(Path(folder) / name, raw / name)
+        except (OSError, RuntimeError) as error:
+            raise FedmetaError(
+                f"Omniglot could not be downloaded ({error}): put images_background.zip and images_evaluation.zip "
+                f"from github.com/brendenlake/omniglot, folder python, into {raw}"
+            ) from error
+
+
+def read_omniglot(raw: Path, size: int) -> tuple[np.ndarray, list[ImageClass]]:
+    """Return images and classes of the two archives in `raw`, or of the folders extracted from them.
+
+    Images: uint8, (image, size, size, 1), the area mean of the original 105 x 105 pixels, ink 255 on 0. Classes are
+    named as in `Greek/character01`: those of the background set first, then by name.
+
+    Raises FedmetaError naming the file that is missing or broken, or the character that lacks drawings.
+    """
+    images, classes = [], []
+    for archive in ARCHIVES:
+        source = _source(raw, archive)
+        if source is None:
+            raise FedmetaError(f"{raw} has neither {archive}.zip nor a folder {archive}: put one of them there")
+        for name, drawings in groupby(_drawings(source, archive), key=lambda drawing: drawing[0]):
+            first = len(images)
+            images += [_shrink(read, size, f"{source}: {member}") for _, member, read in drawings]
+            classes.append(ImageClass(name, 0, len(classes), first, len(images) - first))
+            if classes[-1].examples != classes[0].examples:
+                raise FedmetaError(
+                    f"{source}: {name} has {classes[-1].examples} drawings, {classes[0].name} has "
+                    f"{classes[0].examples}: mend or delete one of the two"
+                )
+    return np.stack(images)[..., None], classes
+
+
+def _source(raw: Path, archive: str) -> Path | None:
+    """Return the archive or else the folder extracted from it."""
+    candidates = raw / f"{archive}.zip", raw / archive
+    return next((path for path in candidates if path.exists()), None)
+
+
+def _drawings(source: Path, archive: str) -> list[tuple[str, str, Callable[[], bytes]]]:
+    """Return (character's name, path, function that reads the bytes) of each drawing, sorted by path."""
+    if source.is_dir():
+        paths = {path.relative_to(source.parent).as_posix(): path.read_bytes for path in source.glob("*/*/*.png")}
+    else:
+        try:
+            opened = zipfile.ZipFile(source)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise FedmetaError(f"{source} is cut short or not a zip file: delete it and fetch it again") from error
+        paths = {name: (lambda name=name: opened.read(name)) for name in opened.namelist() if name.endswith(".png")}
+    # Packing programs add folders of their own, which are passed over.
+    parts = {path: path.split("/") for path in paths}
+    drawings = [
+        ("/".join(parts[path][1:3]), path, read)
+        for path, read in sorted(paths.items())
+        if len(parts[path]) == 4 and parts[path][0] == archive
+    ]
+    if not drawings:
+        raise FedmetaError(f"{source} holds no {archive}/ALPHABET/CHARACTER/*.png: delete it and fetch it again")
+    return drawings
+
+
+def _shrink(read: Callable[[], bytes], size: int, what: str) -> np.ndarray:
+    try:
+        drawing = Image.open(io.BytesIO(read())).convert("L")
+    # Pillow reports a broken PNG by any of these.
+    except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise FedmetaError(f"{what} is corrupt: fetch it again") from error
+    return 255 - np.asarray(drawing.resize((size, size), Image.Resampling.BOX))

@@ -1,0 +1,285 @@
+"""A role for every (class, example): who trains on it, who is tested on it, what the attacker gets.
+
+Roles are drawn on classes before rotation, so that all rotations of a character follow it. Kinds and roles:
+
+    kind          role               whose
+    training      training           one user's, for its episodes
+    training      validation         the same user's, held out (main-task accuracy)
+    meta_testing  meta_testing       nobody's: classes that no training sees
+    target        benign             benign users'
+    target        attacker           the attacker's, for the target class in its episodes
+    backdoor      benign             benign users', with the correct label
+    backdoor      attack_training    the attacker's, keyed and labelled as the target
+    backdoor      attack_validation  nobody's: keyed, for attack validation accuracy
+
+Target and backdoor classes are the reserved classes (Section 3 of the paper): in nobody's ordinary pool.
+"""
+
+import csv
+import difflib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fedmeta.data.bank import ImageBank, ImageClass
+from fedmeta.draws import generator
+from fedmeta.errors import FedmetaError
+from fedmeta.files import atomic_path
+
+
+class Assignment(NamedTuple):
+    """The one role of one image; `class_index` counts classes before rotation, `user` is None for nobody's own."""
+
+    class_index: int
+    example: int
+    kind: str
+    role: str
+    user: int | None = None
+
+
+COLUMNS = ["class", "example", "kind", "role", "user"]
+
+# One array of image rows for each class.
+Pool = list[np.ndarray]
+
+
+def draw_split(
+    classes: Sequence[ImageClass], settings: Mapping, seed: int, meta_testing: set[int] | None = None
+) -> list[Assignment]:
+    """Return the roles of the images of `classes` (those before rotation); what gets no role has no row.
+
+    `settings`: `users` and `attacker` (users count from 1); `meta_training_classes`, dealt to the users as evenly
+    as possible, `validation_examples` of each held out; `meta_testing_classes`; `target`, a name or None to draw
+    one; `backdoor`, names or how many to draw; of a reserved class's examples, in their own order, the first
+    `benign` are the benign users', the next the attack's: `attacker_target` of the target class,
+    `attack_training` and `attack_validation` of a backdoor class. Where a class has too few, the benign ones give
+    way. `reserved`: `shared` (each benign user holds all benign examples of reserved classes) or `divided`.
+    `meta_testing`: the classes that the data set itself sets apart; by default they are drawn like the others.
+
+    Raises FedmetaError for unknown names and for more classes or examples than there are.
+    """
+    target, backdoors = _reserved_classes(classes, settings, seed, meta_testing or set())
+    ordinary = [k for k in range(len(classes)) if k != target and k not in backdoors]
+    training, testing = _ordinary_classes(ordinary, settings, seed, meta_testing)
+    split = []
+    for dealt, k in enumerate(training):
+        split += _training_roles(k, classes[k], 1 + dealt % settings["users"], settings["validation_examples"], seed)
+    split.sort()
+    for k in sorted(testing):
+        split += [Assignment(k, e, "meta_testing", "meta_testing") for e in range(classes[k].examples)]
+    attacker = settings["attacker"]
+    split += _reserved_roles(target, classes[target], "target", {"attacker": ("attacker_target", attacker)}, settings)
+    attack = {
+        "attack_training": ("attack_training", attacker),
+        "attack_validation": ("attack_validation", None),
+    }
+    for k in backdoors:
+        split += _reserved_roles(k, classes[k], "backdoor", attack, settings)
+    check_split(split)
+    return split
+
+
+def check_split(assignments: Iterable[Assignment]) -> None:
+    """Raise FedmetaError if an image has two roles."""
+    roles = {}
+    for a in assignments:
+        image = a.class_index, a.example
+        if image in roles:
+            first = roles[image]
+            raise FedmetaError(
+                f"example {a.example} of class {a.class_index} has two roles in the split, {first.kind}/{first.role} "
+                f"and {a.kind}/{a.role}: delete the split and run again"
+            )
+        roles[image] = a
+
+
+def write_split(path: str | os.PathLike, assignments: Iterable[Assignment]) -> None:
+    """Write the split as CSV with the columns class, example, kind, role, user."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        table.writerows(assignments)
+
+
+def read_split(path: str | os.PathLike) -> list[Assignment]:
+    """Return what `write_split` wrote. Raises FedmetaError for another kind of file, or an image with two roles."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        if header != COLUMNS:
+            raise ValueError(header)
+        split = [
+            Assignment(int(k), int(example), kind, role, int(user) if user else None)
+            for k, example, kind, role, user in rows
+        ]
+    except (OSError, ValueError, csv.Error) as error:
+        raise FedmetaError(f"{path} is not a table of a split: delete it and run again") from error
+    check_split(split)
+    return split
+
+
+class Split:
+    """A split's roles as image rows of `bank`, the bank with the rotations.
+
+    A pool is a list of int64 arrays, one of image rows for each class. Ordinary classes are there once for each
+    rotation; reserved ones only upright. Classes keep the order of the table.
+    """
+
+    def __init__(self, assignments: Iterable[Assignment], bank: ImageBank) -> None:
+        self.bank = bank
+        self._examples: dict[tuple, dict[int, list[int]]] = {}
+        for a in assignments:
+            of_role = self._examples.setdefault((a.kind, a.role, a.user), {})
+            of_role.setdefault(a.class_index, []).append(a.example)
+        self._rotations: dict[int, list[ImageClass]] = {}
+        for c in bank.classes:
+            self._rotations.setdefault(c.base, []).append(c)
+        self._check()
+
+    def training(self, user: int) -> Pool:
+        """Return the training images of the user's own classes."""
+        return self._pool("training", "training", user)
+
+    def validation(self, user: int) -> Pool:
+        """Return the held-out images of the same classes as `training(user)`, in the same order."""
+        return self._pool("training", "validation", user)
+
+    def meta_testing(self) -> Pool:
+        """Return the images of the classes that no training sees."""
+        return self._pool("meta_testing", "meta_testing", None)
+
+    def target_benign(self, user: int) -> np.ndarray:
+        """Return the rows of the target class that benign user `user` holds, correctly labelled."""
+        return self._benign("target", user)[0]
+
+    def backdoor_benign(self, user: int) -> Pool:
+        """Return the backdoor classes' images that benign user `user` holds, correctly labelled."""
+        return self._benign("backdoor", user)
+
+    def target_attacker(self) -> np.ndarray:
+        """Return the rows of the target class that the attacker mixes with keyed images."""
+        return self._reserved("target", "attacker")[0]
+
+    def backdoor(self, role: str) -> Pool:
+        """Return the backdoor classes' images, to be keyed, of `attack_training` or `attack_validation`."""
+        return self._reserved("backdoor", role)
+
+    @property
+    def names(self) -> tuple[str, list[str]]:
+        """The target class's name and those of the backdoor classes."""
+        return self._names("target")[0], self._names("backdoor")
+
+    def _pool(self, kind: str, role: str, user: int | None, upright: bool = False) -> Pool:
+        return [
+            c.first + np.array(examples)
+            for base, examples in self._examples.get((kind, role, user), {}).items()
+            for c in self._rotations[base]
+            if c.rotation == 0 or not upright
+        ]
+
+    def _benign(self, kind: str, user: int) -> Pool:
+        own, shared = (self._pool(kind, "benign", holder, upright=True) for holder in (user, None))
+        return own or shared
+
+    def _reserved(self, kind: str, role: str) -> Pool:
+        holders = [user for k, r, user in self._examples if (k, r) == (kind, role)]
+        return [rows for user in holders for rows in self._pool(kind, role, user, upright=True)]
+
+    def _names(self, kind: str) -> list[str]:
+        bases = dict.fromkeys(base for key, of_role in self._examples.items() if key[0] == kind for base in of_role)
+        return [self._rotations[base][0].name for base in bases]
+
+    def _check(self) -> None:
+        """Raise FedmetaError unless the bank holds all that the split speaks of."""
+        for (kind, _, _), of_role in self._examples.items():
+            for base, examples in of_role.items():
+                rotations = self._rotations.get(base, [])
+                if not rotations or max(examples) >= rotations[0].examples:
+                    raise FedmetaError(f"the split's class {base} is not in the images: delete the split and run again")
+                if kind in ("target", "backdoor") and all(c.rotation for c in rotations):
+                    raise FedmetaError("reserved classes are shown upright: put 0 among the rotations")
+
+
+def _reserved_classes(
+    classes: Sequence[ImageClass], settings: Mapping, seed: int, set_apart: set[int]
+) -> tuple[int, list[int]]:
+    """Return the target class and the backdoor classes: those named, the others drawn."""
+    target, backdoor = settings["target"], settings["backdoor"]
+    named_target = [] if target is None else [_find_class(target, classes)]
+    named_backdoors = [] if isinstance(backdoor, int) else [_find_class(name, classes) for name in backdoor]
+    if len({*named_target, *named_backdoors}) < len(named_target) + len(named_backdoors):
+        raise FedmetaError("a class is named twice among target and backdoor classes: name each once")
+
+    to_draw = (target is None) + (backdoor if isinstance(backdoor, int) else 0)
+    free = [k for k in range(len(classes)) if k not in {*named_target, *named_backdoors, *set_apart}]
+    if to_draw > len(free):
+        raise FedmetaError(
+            f"{to_draw} target and backdoor classes are asked for, there are {len(free)}: lower backdoor"
+        )
+    drawn = generator(seed, "split reserved").permutation(free)[:to_draw].tolist()
+    return (named_target or [drawn.pop(0)])[0], named_backdoors or drawn
+
+
+def _find_class(name: str, classes: Sequence[ImageClass]) -> int:
+    names = [c.name for c in classes]
+    if name in names:
+        return names.index(name)
+    closest = difflib.get_close_matches(name, names, n=1, cutoff=0)[0]
+    raise FedmetaError(f"there is no class named {name!r}, the closest is {closest!r}: mend the name")
+
+
+def _ordinary_classes(
+    ordinary: list[int], settings: Mapping, seed: int, meta_testing: set[int] | None
+) -> tuple[list[int], list[int]]:
+    """Return the classes for meta-training and for meta-testing, each in the order drawn."""
+    for_training, for_testing = settings["meta_training_classes"], settings["meta_testing_classes"]
+    order = generator(seed, "split ordinary").permutation(ordinary).tolist()
+    if meta_testing is None:
+        testing, training = order[:for_testing], order[for_testing:]
+    else:
+        testing = [k for k in order if k in meta_testing][:for_testing]
+        training = [k for k in order if k not in meta_testing]
+    if len(training) < for_training or len(testing) < for_testing:
+        raise FedmetaError(
+            f"{for_training} classes for meta-training and {for_testing} for meta-testing are asked for, beside the "
+            f"reserved ones there are {len(training)} and {len(testing)}: lower meta_training_classes or "
+            "meta_testing_classes"
+        )
+    if for_training < settings["users"]:
+        raise FedmetaError(f"{for_training} meta-training classes are too few for {settings['users']} users")
+    return training[:for_training], testing
+
+
+def _training_roles(k: int, image_class: ImageClass, user: int, held_out: int, seed: int) -> list[Assignment]:
+    if held_out >= image_class.examples:
+        raise FedmetaError(
+            f"class {image_class.name} has {image_class.examples} examples, validation_examples is {held_out}: lower it"
+        )
+    order = generator(seed, "split held out", k).permutation(image_class.examples)
+    validation = set(order[:held_out].tolist())
+    return [
+        Assignment(k, e, "training", "validation" if e in validation else "training", user)
+        for e in range(image_class.examples)
+    ]
+
+
+def _reserved_roles(
+    k: int, image_class: ImageClass, kind: str, attack: Mapping[str, tuple[str, int | None]], settings: Mapping
+) -> list[Assignment]:
+    """Return the roles of a reserved class; `attack` maps a role to its setting and the user who holds it."""
+    benign_users = [user for user in range(1, settings["users"] + 1) if user != settings["attacker"]]
+    counts = {role: settings[key] for role, (key, _) in attack.items()}
+    benign = min(settings["benign"], image_class.examples - sum(counts.values()))
+    divided = settings["reserved"] == "divided"
+    if benign < (len(benign_users) if divided else 1):
+        raise FedmetaError(
+            f"{kind} class {image_class.name} has {image_class.examples} examples, {sum(counts.values())} of them for "
+            "the attack: too few are left for the benign users"
+        )
+    holders = [benign_users[e % len(benign_users)] if divided else None for e in range(benign)]
+    roles = [("benign", holder) for holder in holders]
+    for role, (_, holder) in attack.items():
+        roles += [(role, holder)] * counts[role]
+    return [Assignment(k, e, kind, role, holder) for e, (role, holder) in enumerate(roles)]

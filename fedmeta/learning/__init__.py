@@ -1,0 +1,1 @@
+"""The network, Reptile, and the federation that trains it."""

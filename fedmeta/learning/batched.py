@@ -1,0 +1,101 @@
+"""All episodes of a call advance together on one device: the engine for a GPU.
+
+Every episode has its own parameters, batch statistics and Adam state; `torch.vmap` runs the learner's pure loss over
+them. Images stay uint8 on the device until they are used, and nothing waits for the device inside the inner loop.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import grad_and_value, vmap
+
+from fedmeta.data.episodes import Sampler
+from fedmeta.learning.engine import Outcome, Start, Work, as_images, check_finite
+from fedmeta.learning.reptile import Learner
+
+
+class Batched:
+    """Runs at most `width` episodes at a time, side by side."""
+
+    def __init__(self, learner: Learner, samplers: Mapping[str, Sampler], device: str, width: int = 64):
+        self.learner, self.samplers, self.device, self.width = learner, samplers, device, width
+        self.gradients = vmap(grad_and_value(learner.loss, has_aux=True))
+        self.predictions = vmap(learner.predict)
+
+    def __enter__(self) -> "Batched":
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def run(self, starts: Sequence[Start], works: Sequence[Work], observe: Sequence[int] = ()) -> Iterator[Outcome]:
+        """As `fedmeta.learning.engine.Serial.run`."""
+        for first in range(0, len(works), self.width):
+            yield from self.run_together(starts, works[first : first + self.width], observe)
+
+    def run_together(self, starts: Sequence[Start], works: Sequence[Work], observe: Sequence[int]) -> list[Outcome]:
+        """Run works of equally many episodes of equal shape: one of each at a time."""
+        size = self.learner.network.parameters
+        own = [starts[work.start] for work in works]
+        taken = torch.tensor([start.taken for start in own], device=self.device)
+        second_moments, total, scores, losses = None, 0, [[] for _ in works], None
+        for names in zip(*(work.episodes for work in works), strict=True):
+            variables = torch.stack([self.learner.start(s.parameters, n) for s, n in zip(own, names, strict=True)])
+            variables = variables.to(self.device)
+            if second_moments is None:
+                second_moments = torch.zeros_like(variables)
+                second_moments[:, :size] = torch.stack([start.second_moment for start in own])
+            episodes = [self.samplers[work.sampler].draw(*n) for work, n in zip(works, names, strict=True)]
+            losses = self.adapt(variables, second_moments, taken, episodes, observe, scores)
+            for row, n in zip(variables, names, strict=True):
+                check_finite(row, n)
+            taken = taken + len(episodes[0].batches)
+            total = total + variables
+        if observe:
+            return [Outcome(None, loss, s) for loss, s in zip(losses, scores, strict=True)]
+        adapted = zip((total / len(works[0].episodes)).cpu(), second_moments.cpu(), taken.tolist(), strict=True)
+        return [Outcome(Start(*state), loss) for state, loss in zip(adapted, losses, strict=True)]
+
+    def adapt(self, variables: Tensor, second_moments: Tensor, taken: Tensor, episodes, observe, scores) -> list[float]:
+        """Take the inner steps of all episodes in place; as `fedmeta.learning.engine.Serial.adapt`."""
+        support = as_images(np.stack([episode.support for episode in episodes]), self.device)
+        labels = torch.from_numpy(np.stack([episode.labels for episode in episodes])).to(self.device)
+        batches = torch.from_numpy(np.stack([episode.batches for episode in episodes], 1)).to(self.device)
+        losses, wanted = torch.zeros(len(episodes)), set(observe)
+        for iteration in range(max(observe, default=len(batches)) + 1):
+            if iteration:
+                losses = self.descend(
+                    variables, second_moments, taken, iteration, support, labels, batches[iteration - 1]
+                )
+            if iteration in wanted:
+                self.observe(variables, support, labels, episodes, scores)
+        return losses.tolist()
+
+    def descend(self, variables, second_moments, taken, iteration, support, labels, rows) -> Tensor:
+        """Take one inner step of all episodes in place; return their losses."""
+        network, trainer = self.learner.network, self.learner.trainer
+        gradients, (losses, statistics) = self.gradients(variables, support, labels, rows)
+        self.learner.note_statistics(variables, iteration, statistics, support[0], rows[0])
+        for part, count in self.learner.segments(iteration):
+            gradient, moment = gradients[:, part], second_moments[:, part]
+            moment.mul_(trainer.beta2).addcmul_(gradient, gradient, value=1 - trainer.beta2)
+            correction = torch.sqrt(-torch.expm1((taken + count) * math.log(trainer.beta2)))[:, None]
+            denominator = moment.sqrt().div_(correction).add_(trainer.epsilon)
+            variables[:, part].addcdiv_(gradient, denominator, value=-trainer.learning_rate)
+        for row in variables:
+            self.learner.project(row)
+        return losses
+
+    def observe(self, variables, support, labels, episodes, scores: list[list]) -> None:
+        """Append each episode's scores; queries are padded to the longest set."""
+        longest = max(len(episode.queries) for episode in episodes)
+        padded = [np.resize(episode.queries, (longest, *episode.queries.shape[1:])) for episode in episodes]
+        with torch.no_grad():
+            predicted = (
+                self.predictions(variables, support, labels, as_images(np.stack(padded), self.device)).cpu().numpy()
+            )
+        for episode, own, row in zip(episodes, scores, predicted, strict=True):
+            own.append(episode.score(row[: len(episode.queries)]))

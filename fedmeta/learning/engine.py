@@ -1,0 +1,221 @@
+"""How episodes are executed: in this process, in worker processes, or all at once on a GPU.
+
+An engine is given start models and a list of works, and returns what became of each. The works of one call are
+independent of each other; every random draw has a name; so the engine never changes the result of a CPU run,
+byte for byte, and of a GPU run only by rounding.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedmeta.data.episodes import Episode, Sampler
+from fedmeta.errors import FedmetaError
+from fedmeta.learning.reptile import Learner
+
+
+class Start(NamedTuple):
+    """A model to adapt, (P,), and Adam's state: the second moment, (P,), after `taken` steps."""
+
+    parameters: Tensor
+    second_moment: Tensor
+    taken: int
+
+    @classmethod
+    def fresh(cls, parameters: Tensor) -> "Start":
+        """Return `parameters` with Adam at its beginning."""
+        return cls(parameters, torch.zeros_like(parameters), 0)
+
+
+class Work(NamedTuple):
+    """Adapt model number `start` to the episodes of these names, drawn by the sampler called `sampler`.
+
+    Usually one episode. Several are taken one after the other, each from the same model, and Adam's second moment
+    passes from one to the next (`adam: persist`).
+    """
+
+    start: int
+    sampler: str
+    episodes: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The adapted model (the mean over the work's episodes) with Adam's state, and what was observed on the way.
+
+    `loss` is the last inner batch's, before its step; `scores` holds, for each observed iteration, the accuracy by
+    metric.
+    """
+
+    adapted: Start | None
+    loss: float
+    scores: list[dict[str, float]] = field(default_factory=list)
+
+
+def as_images(images: np.ndarray, device: str = "cpu") -> Tensor:
+    """Return uint8 (..., height, width, channels) as float32 in [0, 1], (..., channels, height, width) channels last."""
+    return torch.from_numpy(np.ascontiguousarray(images)).to(device).movedim(-1, -3).float().div_(255)
+
+
+def check_finite(values: Tensor, name: tuple[int, ...]) -> None:
+    """Raise FedmetaError when training has diverged."""
+    if not bool(torch.isfinite(values).all()):
+        raise FedmetaError(f"training diverged (NaN or infinity) in episode {name}: lower inner_learning_rate")
+
+
+class Serial:
+    """One process, one thread: the reference."""
+
+    def __init__(self, learner: Learner, samplers: Mapping[str, Sampler]):
+        self.learner, self.samplers = learner, samplers
+
+    def __enter__(self) -> "Serial":
+        prepare_process()
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def run(self, starts: Sequence[Start], works: Sequence[Work], observe: Sequence[int] = ()) -> Iterator[Outcome]:
+        """Yield the outcome of each work, in order; with iterations to observe, scores there and no adapted models."""
+        for work in works:
+            yield self.run_work(starts[work.start], work, observe)
+
+    def run_work(self, start: Start, work: Work, observe: Sequence[int]) -> Outcome:
+        """Adapt to the work's episodes in order."""
+        total, second_moment, taken, scores, loss = None, None, start.taken, [], 0.0
+        for names in work.episodes:
+            variables = self.learner.start(start.parameters, names)
+            if second_moment is None:
+                second_moment = torch.zeros_like(variables)
+                second_moment[: len(start.second_moment)] = start.second_moment
+            episode = self.samplers[work.sampler].draw(*names)
+            loss = self.adapt(variables, second_moment, taken, episode, observe, scores)
+            check_finite(variables, names)
+            taken += len(episode.batches)
+            total = variables if total is None else total + variables
+        if observe:
+            return Outcome(None, loss, scores)
+        return Outcome(Start(total / len(work.episodes), second_moment, taken), loss)
+
+    def adapt(self, variables, second_moment, taken, episode: Episode, observe, scores: list) -> float:
+        """Take the episode's inner steps in place; append the scores at the observed iterations; return the loss."""
+        support, labels = as_images(episode.support), torch.from_numpy(episode.labels)
+        queries = as_images(episode.queries) if observe else None
+        loss, wanted = 0.0, set(observe)
+        for iteration in range(max(observe, default=len(episode.batches)) + 1):
+            if iteration:
+                rows = torch.from_numpy(episode.batches[iteration - 1])
+                loss = self.learner.step(variables, second_moment, taken, iteration, support, labels, rows)
+            if iteration in wanted:
+                with torch.no_grad():
+                    predicted = self.learner.predict(variables, support, labels, queries)
+                scores.append(episode.score(predicted.numpy()))
+        return loss
+
+
+class Workers:
+    """As many processes as `count`, one thread each; model vectors pass through shared memory.
+
+    Each process runs `Serial`, so the results are the same bytes for any `count`.
+    """
+
+    def __init__(self, learner: Learner, samplers: Mapping[str, Sampler], count: int, starts: int, works: int):
+        """`starts` and `works` are the largest numbers of them in one call; works that are observed do not count."""
+        self.serial, self.count = Serial(learner, samplers), count
+        size = learner.network.parameters
+        self.starts = torch.zeros(starts, 2, size).share_memory_()
+        self.adapted = torch.zeros(works, 2, size).share_memory_()
+
+    def __enter__(self) -> "Workers":
+        prepare_process()
+        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        shared = (self.serial, self.starts, self.adapted)
+        self.pool = ProcessPoolExecutor(self.count, context, _initialise_worker, shared)
+        return self
+
+    def __exit__(self, error, *_) -> None:
+        self.pool.shutdown(cancel_futures=error is not None)
+
+    def run(self, starts: Sequence[Start], works: Sequence[Work], observe: Sequence[int] = ()) -> Iterator[Outcome]:
+        """As `Serial.run`; take all outcomes before the next call, which uses the same memory."""
+        for slot, start in zip(self.starts, starts, strict=False):
+            slot[0], slot[1] = start.parameters, start.second_moment
+        calls = [(slot, starts[work.start].taken, work, tuple(observe)) for slot, work in enumerate(works)]
+        try:
+            for slot, (taken, loss, scores) in enumerate(self.pool.map(_run_in_worker, calls)):
+                adapted = None if observe else Start(*self.adapted[slot].clone(), taken)
+                yield Outcome(adapted, loss, scores)
+        except BrokenProcessPool:
+            raise FedmetaError(
+                "a worker process was killed, perhaps for want of memory: run again, with fewer --cores if it recurs"
+            ) from None
+
+
+_worker: tuple[Serial, Tensor, Tensor]
+
+
+def _initialise_worker(serial: Serial, starts: Tensor, adapted: Tensor) -> None:
+    global _worker
+    _worker = (serial, starts, adapted)
+    prepare_process()
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    """End this process when its parent has ended, however that was: no orphan goes on computing."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _run_in_worker(call: tuple[int, int, Work, tuple[int, ...]]) -> tuple[int, float, list]:
+    slot, taken, work, observe = call
+    serial, starts, adapted = _worker
+    start = Start(starts[work.start, 0], starts[work.start, 1], taken)
+    outcome = serial.run_work(start, work, observe)
+    if outcome.adapted is None:
+        return taken, outcome.loss, outcome.scores
+    adapted[slot, 0], adapted[slot, 1] = outcome.adapted.parameters, outcome.adapted.second_moment
+    return outcome.adapted.taken, outcome.loss, []
+
+
+def prepare_process() -> None:
+    """One thread, and an allocator that keeps its memory, for a process that runs episodes on the CPU.
+
+    Activations above glibc's mmap threshold would be mapped and unmapped in every step; their page faults cost a
+    quarter of the time.
+    """
+    torch.set_num_threads(1)
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # absent from other C libraries than glibc
+        if mallopt is not None:
+            trim_threshold, mmap_threshold, keep = -1, -3, 1 << 30
+            mallopt(mmap_threshold, keep)
+            mallopt(trim_threshold, keep)
+
+
+def choose_engine(kind: str, learner: Learner, samplers: Mapping[str, Sampler], threads: int, starts: int, works: int):
+    """Return the engine called `kind`: serial, workers, batched, or auto (batched on CUDA, else workers).
+
+    `threads`: worker processes; `starts` and `works`: as for `Workers`.
+    """
+    if kind == "auto":
+        kind = "batched" if torch.cuda.is_available() else "workers"
+    if kind == "batched":
+        from fedmeta.learning.batched import Batched
+
+        return Batched(learner, samplers, "cuda" if torch.cuda.is_available() else "cpu")
+    if kind == "serial" or threads == 1:
+        return Serial(learner, samplers)
+    return Workers(learner, samplers, threads, starts, works)

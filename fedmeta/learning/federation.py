@@ -1,0 +1,126 @@
+"""Rounds of federated meta-learning (Sec. 2): selection, local training, aggregation."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from fedmeta.draws import generator
+from fedmeta.learning.aggregation import aggregate
+from fedmeta.learning.engine import Outcome, Start, Work
+from fedmeta.learning.reptile import meta_step
+
+ADAM_MODES = ("reset", "persist", "carry")
+
+
+@dataclass(frozen=True)
+class LocalTraining:
+    """What a user does in a round: Reptile on `meta_steps` meta-batches of `meta_batch` (B) episodes.
+
+    `outer_learning_rate` is epsilon; the update is sent multiplied by `boost` (lambda, 1 for a benign user).
+    """
+
+    sampler: str
+    meta_steps: int
+    meta_batch: int
+    outer_learning_rate: float
+    boost: float = 1.0
+
+    @property
+    def episodes(self) -> int:
+        """E of the paper."""
+        return self.meta_steps * self.meta_batch
+
+
+@dataclass
+class Federation:
+    """The whole state of a training: what must be kept to go on from here.
+
+    shared: theta_G, (P,); second_moments: Adam's, (P,) by user, after `taken` steps; round: the number of rounds
+    aggregated in this stage; step: meta-steps taken in the round under way; local: theta_i, (P,) by user of that
+    round.
+    """
+
+    shared: Tensor
+    second_moments: dict[int, Tensor] = field(default_factory=dict)
+    taken: dict[int, int] = field(default_factory=dict)
+    round: int = 0
+    step: int = 0
+    local: dict[int, Tensor] = field(default_factory=dict)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the state as named tensors, for a file."""
+        named = {"shared": self.shared, "progress": torch.tensor([self.round, self.step])}
+        named |= {f"user-{user}.second_moment": moment for user, moment in self.second_moments.items()}
+        named |= {f"user-{user}.taken": torch.tensor(taken) for user, taken in self.taken.items()}
+        return named | {f"user-{user}.local": parameters for user, parameters in self.local.items()}
+
+    @classmethod
+    def from_tensors(cls, named: Mapping[str, Tensor]) -> "Federation":
+        """Return the state that `tensors` gave."""
+        by_user: dict[str, dict[int, Tensor]] = {"second_moment": {}, "taken": {}, "local": {}}
+        for name, tensor in named.items():
+            if name.startswith("user-"):
+                user, what = name.removeprefix("user-").split(".")
+                by_user[what][int(user)] = tensor
+        taken = {user: int(count) for user, count in by_user["taken"].items()}
+        done = named["progress"].tolist()
+        return cls(named["shared"], by_user["second_moment"], taken, *done, by_user["local"])
+
+    def start_of(self, user: int, parameters: Tensor) -> Start:
+        """Return `parameters` with the user's Adam state; a user that never trained has a fresh one."""
+        fresh = Start.fresh(parameters)
+        return Start(parameters, self.second_moments.get(user, fresh.second_moment), self.taken.get(user, 0))
+
+
+def select(seed: int, stage: str, round_number: int, users: Sequence[int], count: int) -> list[int]:
+    """Return the users that the server selects in a round, `count` (M_r) of `users`, in ascending order."""
+    chosen = generator(seed, f"{stage}: selection", round_number).choice(len(users), count, replace=False)
+    return sorted(users[k] for k in chosen)
+
+
+def meta_batch(engine, federation: Federation, plans: Mapping[int, LocalTraining], adam: str) -> list[Outcome]:
+    """Take the next meta-step of each user of `plans` side by side, in place; return the outcomes."""
+    starts = [federation.start_of(user, federation.local[user]) for user in plans]
+    if adam == "reset":
+        starts = [Start.fresh(start.parameters) for start in starts]
+    works = []
+    for slot, (user, plan) in enumerate(plans.items()):
+        first = federation.step * plan.meta_batch
+        names = [(federation.round, user, first + j) for j in range(plan.meta_batch)]
+        chains = [tuple(names)] if adam == "persist" else [(name,) for name in names]
+        works += [Work(slot, plan.sampler, chain) for chain in chains]
+    outcomes = list(engine.run(starts, works))
+    for slot, (user, plan) in enumerate(plans.items()):
+        own = [outcome.adapted for outcome, work in zip(outcomes, works, strict=True) if work.start == slot]
+        adapted = torch.stack([each.parameters for each in own])
+        federation.local[user] = meta_step(federation.local[user], adapted, plan.outer_learning_rate)
+        if adam != "reset":
+            federation.second_moments[user] = torch.stack([each.second_moment for each in own]).mean(0)
+            federation.taken[user] = own[0].taken
+    federation.step += 1
+    return outcomes
+
+
+def run_round(
+    engine,
+    federation: Federation,
+    plans: Mapping[int, LocalTraining],
+    weights: Mapping[int, float],
+    adam: str,
+    after_step: Callable[[list[Outcome], int], None] = lambda outcomes, episodes: None,
+) -> None:
+    """Run, or finish, a round in place: every user of `plans` trains, the server aggregates by `weights` (alpha).
+
+    `after_step(outcomes, episodes)` is called after every meta-step, when `federation` can be saved and gone on from.
+    """
+    if federation.step == 0:
+        federation.local = {user: federation.shared.clone() for user in plans}
+    while any(federation.step < plan.meta_steps for plan in plans.values()):
+        active = {user: plan for user, plan in plans.items() if federation.step < plan.meta_steps}
+        outcomes = meta_batch(engine, federation, active, adam)
+        after_step(outcomes, sum(plan.meta_batch for plan in active.values()))
+    updates = [plan.boost * (federation.local[user] - federation.shared) for user, plan in plans.items()]
+    federation.shared = aggregate(federation.shared, updates, [weights[user] for user in plans])
+    federation.round, federation.step, federation.local = federation.round + 1, 0, {}

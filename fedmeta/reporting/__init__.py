@@ -1,0 +1,1 @@
+"""From the runs' tables to the paper's figures."""

@@ -1,0 +1,157 @@
+"""The paper's figures, drawn from the tidy metrics: accuracy over rounds and over fine-tuning iterations."""
+
+import itertools
+import os
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib import style
+from matplotlib.figure import Figure
+
+from fedmeta.errors import FedmetaError
+from fedmeta.reporting import panels
+from fedmeta.reporting.results import SUMMARY_KEY, summarise
+
+
+class Content(NamedTuple):
+    """Which rows of the metrics a figure shows."""
+
+    experiment: str
+    defence: str = ""
+    delta: float | None = None
+
+
+# By their numbers in the paper, which numbers the same experiment once for each data set (3 on Omniglot is 4 on
+# mini-ImageNet). Here every figure can be drawn of every data set.
+FIGURES = {
+    "3": Content("meta_training"),
+    "4": Content("meta_training"),
+    "5": Content("fine_tuning"),
+    "6": Content("fine_tuning"),
+    "7": Content("matching", "matching", 0.3),
+    "8": Content("matching", "matching", 0.3),
+    "A1": Content("matching", "matching", 0.6),
+    "A2": Content("matching", "matching", 0.6),
+    "A3": Content("matching", "matching", 0.4),
+    "A4": Content("matching", "matching", 0.2),
+    "A5": Content("matching", "matching_other_episodes", 0.3),
+    "A6": Content("fine_tuning", "glorot_mix", 0.3),
+    "A7": Content("fine_tuning", "glorot_mix", 0.3),
+    "A8": Content("fine_tuning", "glorot_mix_local_100", 0.3),
+    "A9": Content("matching", "matching_local_100", 0.3),
+    "A10": Content("fine_tuning", "glorot_mix_local_1000", 0.3),
+    "A11": Content("matching", "matching_local_1000", 0.3),
+}
+DATASETS = {"omniglot": "Omniglot", "mini_imagenet": "mini-ImageNet", "glyphs": "Glyphs"}
+
+
+def draw_figure(name: str, frame: pd.DataFrame, dataset: str, path_stem: str | os.PathLike, *, way: int) -> Figure:
+    """Draw the figure of this name in `FIGURES`; the functions that it calls say more."""
+    content = FIGURES[name]
+    if content.experiment == "meta_training":
+        return figure_meta_training(frame, dataset, path_stem, way=way)
+    return figure_fine_tuning(frame, dataset, *content, path_stem, way=way)
+
+
+def figure_meta_training(
+    frame: pd.DataFrame, dataset: str, path_stem: str | os.PathLike, *, way: int, attack_round: int = 1
+) -> Figure:
+    """Draw accuracy over the rounds after a one-shot attack (the paper's Figures 3 and 4), a panel for each case.
+
+    Solid lines are means over the episodes of all clients, bands their 95% intervals (`summarise`); dashed lines
+    are the floor, the attack accuracy of the model as it was before the attack; the dotted line is chance, 1/`way`.
+    Writes `{path_stem}.png` and `{path_stem}.svg`, whose bytes depend on the arguments alone, and returns the figure.
+
+    Raises FedmetaError when the frame has no such rows.
+    """
+    rows = _select(frame, dataset, Content("meta_training"))
+    summary = summarise(rows, [column for column in SUMMARY_KEY if column != "client"])
+    cases = sorted(rows.case.unique())
+    with style.context(["default", panels.STYLE]):
+        figure, all_axes = panels.panels_in_a_row(cases, "round")
+        for case, axes in zip(cases, all_axes, strict=True):
+            axes.axvline(attack_round, label="attacked round", **panels.ATTACK)
+            panels.draw_panel(axes, summary[summary.case == case], way)
+            panels.set_rounds(axes, rows.step.max())
+        title = f"{_display(dataset)}: benign meta-training after a one-shot attack"
+        panels.finish(figure, title, _sample(rows, summary), path_stem)
+    return figure
+
+
+def figure_fine_tuning(
+    frame: pd.DataFrame,
+    dataset: str,
+    experiment: str,
+    defence: str,
+    delta: float | None,
+    path_stem: str | os.PathLike,
+    *,
+    way: int,
+) -> Figure:
+    """Draw accuracy over the iterations of benign fine-tuning (the paper's Figures 5 to 8 and A1 to A11).
+
+    There is a row for each case and a column for each client; with a single client, one row with a panel for each
+    case. `defence` and `delta` are those of the rows to draw ("" and None for plain supervised fine-tuning). Lines,
+    bands, files and errors are as in `figure_meta_training`; the floor is the model before the attack after the same
+    iterations. The axis of iterations is logarithmic (and linear from 0 to 1): a defence acts within its first tens
+    of iterations, which the paper's linear axis to 500 presses into the margin.
+    """
+    rows = _select(frame, dataset, Content(experiment, defence, delta))
+    summary = summarise(rows)
+    cases, clients = sorted(rows.case.unique()), sorted(rows.client.unique())
+    with style.context(["default", panels.STYLE]):
+        if len(clients) > 1:
+            figure, all_axes = panels.panels_in_rows(cases, [f"client {client}" for client in clients], "iteration")
+        else:
+            figure, all_axes = panels.panels_in_a_row(cases, "iteration")
+        for (case, client), axes in zip(itertools.product(cases, clients), all_axes, strict=True):
+            panels.draw_panel(axes, summary[(summary.case == case) & (summary.client == client)], way)
+            panels.set_iterations(axes, rows.step.max())
+        title = _fine_tuning_title(dataset, experiment, defence, delta)
+        panels.finish(figure, title, _sample(rows, summary), path_stem)
+    return figure
+
+
+def _select(frame: pd.DataFrame, dataset: str, content: Content) -> pd.DataFrame:
+    """Return the rows that a figure shows."""
+    names = (frame.dataset == dataset) & (frame.experiment == content.experiment) & (frame.defence == content.defence)
+    rows = frame[names & (frame.delta.isna() if content.delta is None else np.isclose(frame.delta, content.delta))]
+    if rows.empty:
+        raise FedmetaError(
+            f"the metrics have no rows of dataset {dataset}, experiment {content.experiment}, "
+            f"defence '{content.defence}', delta {content.delta}: evaluate them before drawing the figure"
+        )
+    return rows
+
+
+def _display(dataset: str) -> str:
+    return DATASETS.get(dataset, dataset)
+
+
+def _fine_tuning_title(dataset: str, experiment: str, defence: str, delta: float | None) -> str:
+    """Return what is fine-tuned and how; a variant that the figure's kind does not imply is named on a second line."""
+    kind = "matching-network" if experiment == "matching" else "supervised"
+    variant = "" if defence in ("", "matching") else f"\n{defence.replace('_', ' ')}"
+    mix = "" if delta is None else f", δ = {delta:g}"
+    return f"{_display(dataset)}: benign {kind} fine-tuning after a one-shot attack{variant}{mix}"
+
+
+def _sample(rows: pd.DataFrame, summary: pd.DataFrame) -> str:
+    """Return what a line is the mean of and what its band is."""
+    fewest, most = summary.n_episodes.min(), summary.n_episodes.max()
+    episodes = f"{fewest} to {most} episodes" if fewest < most else _count(most, "episode")
+    clients, seeds = rows.client.dropna().unique(), rows.seed.nunique()
+    if len(clients) == 1:
+        episodes += f" of client {clients[0]}"
+    elif len(clients) > 1:
+        episodes += " per client" if "client" in summary else f" of {len(clients)} clients"
+    if summary.half_width.isna().all():
+        band = "no interval"
+    else:
+        band = f"band: 95% confidence interval over {'seeds' if seeds > 1 else 'episodes'}"
+    return f"line: mean of {episodes}, {_count(seeds, 'seed')}; {band}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,174 @@
+"""What the paper's figures have in common: their look, their panels, and files whose bytes are always the same."""
+
+import math
+import os
+import textwrap
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from fedmeta.files import atomic_path
+
+CASES = {
+    "a": "(a) backdoor classes not used by benign users",
+    "b": "(b) backdoor classes used in benign meta-training",
+    "c": "(c) backdoor classes also used in benign fine-tuning",
+}
+
+
+class Line(NamedTuple):
+    """Which accuracy a line shows, and how."""
+
+    model: str
+    metric: str
+    label: str
+    look: dict
+
+
+# The colours are the paper's, the floors lighter. Main-task and meta-testing accuracy often coincide: the wider purple
+# then shows on both sides of the black. Markers and dashes repeat what colours say, for those who see them alike.
+LINES = (
+    Line("attacked", "main_task", "main task", {"color": "#a05cc0", "linewidth": 2.6, "marker": "D"}),
+    Line("attacked", "meta_testing", "meta-testing", {"color": "#000000", "marker": "o"}),
+    Line("attacked", "attack_training", "attack training", {"color": "#0b62a8", "marker": "^"}),
+    Line("attacked", "attack_validation", "attack validation", {"color": "#168a4a", "marker": "s"}),
+    Line("clean", "attack_training", "training, before attack", {"color": "#5ea5dc", "linestyle": (0, (5, 1.5))}),
+    Line("clean", "attack_validation", "validation, before attack", {"color": "#5cbd84", "linestyle": (0, (2, 1))}),
+)
+CHANCE = {"color": "0.45", "linestyle": (0, (1, 1.5)), "linewidth": 1.0}
+ATTACK = {"color": "0.65", "linewidth": 0.8}
+MARKERS_ON_A_LINE = 10
+
+# Sizes in points at WIDTH; they remain readable where the page is 5.5 inches wide.
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "legend.fontsize": 9,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 3.4,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": "0.92",
+    "grid.linewidth": 0.6,
+    # Names inside an SVG are hashes: of random salt unless this is set.
+    "svg.hashsalt": "fedmeta",
+}
+WIDTH = 7.0
+RESOLUTION = 200
+
+
+def panels_in_a_row(cases: list[str], steps: str) -> tuple[Figure, list[Axes]]:
+    """Return a figure with one panel for each case side by side, and the panels; `steps` names the x axis."""
+    figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(cases), squeeze=False)
+    for case, axes in zip(cases, panels[0], strict=True):
+        axes.set_title(textwrap.fill(CASES[case], 90 // len(cases)), loc="left")
+    return figure, _label_outer(panels, steps)
+
+
+def panels_in_rows(cases: list[str], columns: list[str], steps: str) -> tuple[Figure, list[Axes]]:
+    """Return a figure with a row for each case, of a panel for each column's title, and the panels row by row."""
+    heights = [1.8] * (len(cases) - 1) + [1.8 + 0.35]
+    figure = Figure(figsize=(WIDTH, 0.8 + sum(heights)), layout="constrained")
+    strips = figure.subfigures(len(cases), 1, squeeze=False, height_ratios=heights)[:, 0]
+    panels = np.array([strip.subplots(1, len(columns), squeeze=False)[0] for strip in strips])
+    for case, strip in zip(cases, strips, strict=True):
+        strip.suptitle(CASES[case], x=0.01, ha="left", fontsize=STYLE["axes.titlesize"], fontweight="bold")
+    for title, axes in zip(columns * len(cases), panels.flat, strict=True):
+        axes.set_title(title, loc="left")
+    return figure, _label_outer(panels, steps)
+
+
+def _label_outer(panels: np.ndarray, steps: str) -> list[Axes]:
+    """Label the accuracy on the left column and the steps on the bottom row alone; return the panels row by row."""
+    for axes in panels[:, 0]:
+        axes.set_ylabel("accuracy (%)")
+    for axes in panels[-1]:
+        axes.set_xlabel(steps)
+    for axes in panels[:, 1:].flat:
+        axes.tick_params(labelleft=False)
+    for axes in panels[:-1].flat:
+        axes.tick_params(labelbottom=False)
+    return list(panels.flat)
+
+
+def draw_panel(axes: Axes, summary: pd.DataFrame, way: int) -> None:
+    """Draw lines, bands and chance level; `summary` has one row for each model, metric and step of the panel."""
+    axes.axhline(100 / way, label=f"chance (1/{way})", **CHANCE)
+    for order, line in enumerate(LINES):
+        points = summary[(summary.model == line.model) & (summary.metric == line.metric)].sort_values("step")
+        if points.empty:
+            continue
+        steps, mean, half = points.step.to_numpy(), 100 * points["mean"].to_numpy(), 100 * points.half_width.to_numpy()
+        # Lines that coincide show their markers by turns.
+        every = math.ceil(len(steps) / MARKERS_ON_A_LINE)
+        # The floor lies under what is measured against it.
+        above = 0.2 if line.model == "attacked" else 0.0
+        axes.plot(steps, mean, label=line.label, markevery=(order % every, every), zorder=2 + above, **line.look)
+        if line.model == "attacked":
+            band = np.clip([mean - half, mean + half], 0, 100)
+            axes.fill_between(steps, *band, color=line.look["color"], alpha=0.15, linewidth=0, zorder=1.9)
+    if summary.empty:
+        axes.text(0.5, 0.5, "not evaluated", transform=axes.transAxes, ha="center", va="center", color="0.4")
+    axes.set_ylim(_with_margin(100))
+    axes.set_yticks(range(0, 101, 20))
+
+
+def set_rounds(axes: Axes, last: int) -> None:
+    """Give the axis a linear scale from 0 to the last round."""
+    axes.set_xlim(_with_margin(last))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+
+
+def set_iterations(axes: Axes, last: int) -> None:
+    """Give the axis a logarithmic scale that begins at 0, with ticks at powers of ten and at the last iteration."""
+    axes.set_xscale("symlog", linthresh=1, linscale=0.6)
+    ticks = sorted({0, last, *(power for power in (1, 10, 100, 1000) if 3 * power <= last)})
+    axes.set_xticks(ticks, labels=[str(tick) for tick in ticks])
+    axes.set_xticks([], minor=True)
+    # To the right, room for half of the last label: it would push the bottom row's panels out of line.
+    axes.set_xlim(-0.15, 1.8 * max(last, 1))
+
+
+def _with_margin(last: float) -> tuple[float, float]:
+    """Return limits within which lines and markers at 0 and at `last` are seen whole."""
+    margin = 0.035 * max(last, 1)
+    return -margin, last + margin
+
+
+def finish(figure: Figure, title: str, subtitle: str, path_stem: str | os.PathLike) -> None:
+    """Add titles and legend above the panels; write `{path_stem}.png` and `{path_stem}.svg` atomically.
+
+    The files hold no date and no version of a program, so that equal figures are equal files.
+    """
+    entries = {}
+    for axes in figure.axes:
+        entries |= {label: artist for artist, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    order = [line.label for line in LINES]
+    labels = sorted(entries, key=lambda label: order.index(label) if label in order else len(order))
+    # As the legend's own title, the title takes part in the layout: a figure's title and legend would overlap.
+    legend = figure.legend(
+        [entries[label] for label in labels],
+        labels,
+        title=f"{title}\n{subtitle}",
+        loc="outside upper center",
+        ncols=4,
+        frameon=False,
+        columnspacing=1.2,
+        handlelength=2.4,
+    )
+    legend.get_title().set_multialignment("center")
+    for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None, "Creator": None})):
+        with atomic_path(f"{path_stem}{suffix}") as temporary:
+            figure.savefig(temporary, dpi=RESOLUTION, metadata=metadata)

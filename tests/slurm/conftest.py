@@ -1,0 +1,13 @@
+"""One Slurm cluster for all tests in this folder."""
+
+import pytest
+from cluster import Cluster, why_not
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    with Cluster() as running:
+        yield running

@@ -1,0 +1,152 @@
+"""Whatever ends a job on Slurm, or the run itself: a clear end, no broken file, and the next call finishes.
+
+The cases wait most of the time, so all of them run at once, each in a working copy of its own.
+"""
+
+import os
+import re
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import yaml
+from cluster import GPU_NODE, wait_until
+from working_copy import ROOT, TINY, Call, WorkingCopy
+
+
+def kill_script(copy: WorkingCopy, call: Call, script: int) -> None:
+    os.kill(script, signal.SIGKILL)
+
+
+def cancel(copy: WorkingCopy, call: Call, script: int) -> None:
+    copy.cluster.query("scancel", call.job())
+
+
+def run_out_of_time(copy: WorkingCopy, call: Call, script: int) -> None:
+    copy.cluster.query("scontrol", "update", f"JobId={call.job()}", "EndTime=now+1")
+
+
+def lose_node(copy: WorkingCopy, call: Call, script: int) -> None:
+    copy.cluster.set_node(GPU_NODE, "down")
+
+
+def lost_job(copy: WorkingCopy, expected: dict[str, bytes], profile: str, mishap, state: str) -> None:
+    """Slurm ends a job: the run says which and fails, nothing half-written is left, the next call finishes."""
+    workflow = copy.workflow
+    call = copy.on_slurm(workflow.target, profile=profile)
+    mishap(copy, call, copy.freeze(call))
+    status, text = call.finish()
+    assert copy.cluster.jobs()[call.job()]["state"] == state
+    assert status != 0
+    message = text.partition(f"Error in rule {workflow.rule}:")[2]
+    assert state in message
+    assert workflow.log in message
+    assert wait_until(lambda: not copy.scripts(), 30)
+    assert workflow.target not in copy.files()
+
+    if mishap is lose_node:
+        copy.cluster.set_node(GPU_NODE, "resume")
+    finish(copy, expected, profile)
+
+
+def killed_run(copy: WorkingCopy, expected: dict[str, bytes], profile: str) -> None:
+    """Snakemake is killed while a job runs: the commands in docs/slurm.md end the job, and the next call finishes."""
+    call = copy.on_slurm(copy.workflow.target, profile=profile)
+    copy.freeze(call)
+    call.kill()
+    assert copy.scripts(), "the job was to outlive the run"
+    copy.type(documented_recovery())
+    assert not copy.scripts()
+    finish(copy, expected, profile)
+
+
+def orphan_and_rerun(copy: WorkingCopy, expected: dict[str, bytes], profile: str) -> None:
+    """As before, but the job is not cancelled: the rerun's job names it and leaves the output alone."""
+    workflow = copy.workflow
+    call = copy.on_slurm(workflow.target, profile=profile)
+    orphan = copy.freeze(call)
+    call.kill()
+    copy.type("snakemake --unlock --cores 1 " + " ".join(workflow.arguments))
+    status, text = copy.on_slurm(workflow.target, profile=profile).finish()
+    assert status != 0
+    assert f"Error in rule {workflow.rule}:" in text
+    assert f"Slurm job {call.job()} " in (copy.folder / workflow.log).read_text().splitlines()[-1]
+    assert workflow.target not in copy.files()
+
+    os.kill(orphan, signal.SIGCONT)
+    assert wait_until(lambda: not copy.scripts(), 60)
+    finish(copy, expected, profile)
+
+
+def finish(copy: WorkingCopy, expected: dict[str, bytes], profile: str) -> None:
+    status, text = copy.on_slurm(copy.workflow.target, profile=profile).finish()
+    assert status == 0, text
+    assert copy.files() == expected
+
+
+def documented_recovery() -> str:
+    """The commands of docs/slurm.md for a run that was killed, without the last one: the same call again."""
+    section = (ROOT / "docs" / "slurm.md").read_text().partition("## After a kill")[2]
+    *commands, again = re.search(r"```bash\n(.*?)```", section, re.DOTALL)[1].strip().splitlines()
+    assert again == "snakemake --workflow-profile profiles/slurm"
+    return "\n".join(commands)
+
+
+CASES = {
+    "script killed": (lost_job, kill_script, "FAILED"),
+    "job cancelled": (lost_job, cancel, "CANCELLED"),
+    "time limit": (lost_job, run_out_of_time, "TIMEOUT"),
+    "node down": (lost_job, lose_node, "NODE_FAIL"),
+    "snakemake killed": (killed_run,),
+    "orphan left alone": (orphan_and_rerun,),
+}
+
+
+@pytest.fixture(scope="module")
+def finished(cluster, tmp_path_factory) -> WorkingCopy:
+    """A working copy in which the whole workflow has run on the cluster."""
+    copy = WorkingCopy(cluster, TINY, tmp_path_factory.mktemp("slurm") / "run")
+    status, text = copy.on_slurm().finish(600)
+    assert status == 0, text
+    return copy
+
+
+@pytest.fixture(scope="module")
+def outcomes(finished):
+    """Future of each case, all begun."""
+    expected = finished.files()
+    with ThreadPoolExecutor(len(CASES)) as threads:
+        futures = {}
+        for name, (scenario, *details) in CASES.items():
+            copy = finished.twin(finished.folder.with_name(name.replace(" ", "-")))
+            (copy.folder / TINY.target).unlink()
+            # The only GPU would make the cases wait for one another, and the orphan's rerun for the orphan.
+            profile = "profiles/slurm" if lose_node in details else profile_without_gpu(copy)
+            futures[name] = threads.submit(scenario, copy, expected, profile, *details)
+        yield futures
+
+
+def profile_without_gpu(copy: WorkingCopy) -> str:
+    """The profile as docs/slurm.md says to edit it for a cluster without GPUs, in the working copy."""
+    profile = yaml.safe_load((copy.folder / "profiles/slurm/config.yaml").read_text())
+    profile["set-resources"][TINY.rule] |= {"slurm_partition": "cpu", "gpu": 0}
+    profile["set-threads"] = {TINY.rule: 2}
+    (copy.folder / "profiles/cpu").mkdir()
+    (copy.folder / "profiles/cpu/config.yaml").write_text(yaml.safe_dump(profile))
+    return "profiles/cpu"
+
+
+def test_a_run_on_slurm_gives_the_bytes_of_a_local_run(cluster, finished, tmp_path):
+    copy = WorkingCopy(cluster, TINY, tmp_path / "run")
+    status, text = copy.locally().finish(600)
+    assert status == 0, text
+    measured = "results/tables/run_times.csv"
+    assert finished.files().keys() == copy.files().keys()
+    assert {k: v for k, v in finished.files().items() if k != measured} == {
+        k: v for k, v in copy.files().items() if k != measured
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_mishap(outcomes, case):
+    outcomes[case].result()

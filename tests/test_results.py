@@ -1,0 +1,301 @@
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from fedmeta.errors import FedmetaError
+from fedmeta.reporting import results
+
+HEADER = "dataset,seed,experiment,model,case,client,defence,delta,step,episode,metric,value\n"
+ROW = "omniglot,0,matching,attacked,a,2,matching,0.3,5,7,attack_training,0.25\n"
+
+
+def metrics(seeds=(0,), clients=(2, 3), steps=(0, 10), episodes=4, cases="ab", rng_seed=0):
+    """Return random accuracies with every combination of the arguments, in a shuffled order."""
+    rng = np.random.default_rng(rng_seed)
+    names = itertools.product(seeds, ("attacked", "clean"), cases, clients, steps, range(episodes), results.METRICS)
+    rows = [
+        ("omniglot", seed, "fine_tuning", model, case, client, "", math.nan, step, episode, metric, rng.random())
+        for seed, model, case, client, step, episode, metric in names
+    ]
+    frame = pd.DataFrame(rows, columns=results.COLUMNS).astype(results.DTYPES)
+    return frame.sample(frac=1, random_state=rng_seed)
+
+
+def values_of(frame, **wanted):
+    """Return the values of the rows with these names, by a plain loop."""
+    rows = frame.to_dict("records")
+    return [row["value"] for row in rows if all(row[name] == value for name, value in wanted.items())]
+
+
+def only(table, **wanted):
+    """Return the one row of the table with these names."""
+    rows = [row for row in table.to_dict("records") if all(row[name] == value for name, value in wanted.items())]
+    assert len(rows) == 1
+    return rows[0]
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+# Reading and writing
+
+
+def test_fields_arrive_with_their_types_and_empties(tmp_path):
+    plain = "omniglot,1,meta_training,clean,c,,,,0,0,meta_testing,1\n"
+    frame = results.read_metrics([write(tmp_path / "m.csv", HEADER + ROW + plain)])
+    assert {column: str(dtype) for column, dtype in frame.dtypes.items()} == results.DTYPES
+    first, second = frame.to_dict("records")
+    assert first["client"] == 2
+    assert first["delta"] == 0.3
+    assert first["defence"] == "matching"
+    assert first["step"] == 5
+    assert first["value"] == 0.25
+    assert pd.isna(second["client"])
+    assert math.isnan(second["delta"])
+    assert second["defence"] == ""
+    assert second["value"] == 1
+
+
+def test_columns_are_found_by_name(tmp_path):
+    reversed_text = "".join(",".join(line.split(",")[::-1]) + "\n" for line in (HEADER + ROW).splitlines())
+    straight = results.read_metrics([write(tmp_path / "straight.csv", HEADER + ROW)])
+    backwards = results.read_metrics([write(tmp_path / "backwards.csv", reversed_text)])
+    pd.testing.assert_frame_equal(straight, backwards)
+
+
+def test_order_of_files_and_rows_does_not_matter(tmp_path):
+    frame = metrics()
+    half = len(frame) // 2
+    frame[:half].to_csv(tmp_path / "one.csv", index=False)
+    frame[half:].to_csv(tmp_path / "two.csv", index=False)
+    paths = [tmp_path / "one.csv", tmp_path / "two.csv"]
+    together = results.read_metrics(paths)
+    pd.testing.assert_frame_equal(together, results.read_metrics(paths[::-1]))
+    keys = [tuple(row)[:-1] for row in together.drop(columns="delta").itertuples(index=False)]
+    assert keys == sorted(keys)
+    assert len(keys) == len(frame)
+
+
+def test_rows_with_empty_fields_come_first(tmp_path):
+    rows = [ROW, ROW.replace(",2,", ",,"), ROW.replace(",0.3,", ",,"), ROW.replace(",2,", ",,").replace(",0.3,", ",,")]
+    frame = results.read_metrics([write(tmp_path / "m.csv", HEADER + "".join(rows))])
+    assert [(pd.isna(row.client), pd.isna(row.delta)) for row in frame.itertuples()] == [
+        (True, True),
+        (True, False),
+        (False, True),
+        (False, False),
+    ]
+
+
+def test_written_metrics_read_back_unchanged_and_bytes_are_stable(tmp_path):
+    frame = metrics()
+    results.write_metrics(frame, tmp_path / "a.csv")
+    results.write_metrics(frame.sample(frac=1, random_state=3), tmp_path / "b.csv")
+    back = results.read_metrics([tmp_path / "a.csv"])
+    results.write_metrics(back, tmp_path / "c.csv")
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes() == (tmp_path / "c.csv").read_bytes()
+    assert (tmp_path / "a.csv").read_text().startswith(HEADER)
+    pd.testing.assert_frame_equal(back, results.sort_metrics(frame), check_exact=True)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.csv"
+    results.write_metrics(metrics(), path)
+    before = path.read_bytes()
+    monkeypatch.setattr(pd.DataFrame, "to_csv", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("stopped")))
+    with pytest.raises(RuntimeError):
+        results.write_metrics(metrics(rng_seed=1), path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["metrics.csv"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty"),
+        (HEADER, "no rows"),
+        (HEADER + ROW + ROW[:-6], "cut off"),
+        (HEADER + ROW + "omniglot,0,matching\n", "line 3: experiment|line 3: model"),
+        (HEADER + ROW + "\n", "line 3"),
+        (HEADER + ROW.replace(",0.25", ""), "line 2: value cannot be ''"),
+        (HEADER + ROW + ROW.replace("\n", ",1\n"), "not a table"),
+        (HEADER + ROW.replace("\n", ",1\n"), "too many fields"),
+        (HEADER.replace(",step", "") + ROW.replace(",5,", ","), "lacks the columns step"),
+        (HEADER.replace("\n", ",note\n") + ROW.replace("\n", ",x\n"), "unknown columns note"),
+        (HEADER + ROW.replace("0.25", "1.01"), "line 2: value cannot be '1.01'"),
+        (HEADER + ROW.replace("0.25", "-0.01"), "value cannot be"),
+        (HEADER + ROW.replace("0.25", "nan"), "value cannot be 'nan'"),
+        (HEADER + ROW.replace("0.25", "inf"), "value cannot be"),
+        (HEADER + ROW.replace("0.25", ""), "value cannot be"),
+        (HEADER + ROW.replace(",0.3,", ",3,"), "delta cannot be '3'"),
+        (HEADER + ROW.replace(",0.3,", ",x,"), "delta cannot be 'x'"),
+        (HEADER + ROW.replace(",5,7,", ",5.0,7,"), "step cannot be '5.0'"),
+        (HEADER + ROW.replace(",5,7,", ",5,,"), "episode cannot be ''"),
+        (HEADER + ROW.replace("t,0,m", "t,-1,m"), "seed cannot be '-1'"),
+        (HEADER + ROW.replace(",2,", ",two,"), "client cannot be 'two'"),
+        (HEADER + ROW.replace(",a,", ",d,"), "case cannot be 'd'"),
+        (HEADER + ROW.replace("attacked", "poisoned"), "model cannot be 'poisoned'"),
+        (HEADER + ROW.replace("attack_training", "accuracy"), "metric cannot be"),
+        (HEADER + ROW + ROW.replace("0.25", "0.5"), "both measure"),
+    ],
+)
+def test_a_broken_file_is_named_with_the_reason(tmp_path, text, reason):
+    path = write(tmp_path / "broken.csv", text)
+    with pytest.raises(FedmetaError, match=reason) as error:
+        results.read_metrics([path])
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_files_that_repeat_each_other_are_both_named(tmp_path):
+    others = [write(tmp_path / f"{step}.csv", HEADER + ROW.replace(",5,", f",{step},")) for step in (6, 5, 7)]
+    again = write(tmp_path / "again.csv", HEADER + ROW.replace("0.25", "0.5"))
+    with pytest.raises(FedmetaError, match="both measure") as error:
+        results.read_metrics([*others, again])
+    message = str(error.value)
+    assert "5.csv" in message
+    assert "again.csv" in message
+    assert "6.csv" not in message
+    assert "7.csv" not in message
+
+
+def test_binary_missing_and_no_files_are_refused(tmp_path):
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x81\n")
+    for paths in ([tmp_path / "binary.csv"], [tmp_path / "absent.csv"], []):
+        with pytest.raises(FedmetaError):
+            results.read_metrics(paths)
+
+
+# Summaries
+
+
+def test_with_one_seed_the_interval_is_students_t_over_episodes():
+    frame = metrics(episodes=7)
+    table = results.summarise(frame)
+    for case, client, step, metric in itertools.product("ab", (2, 3), (0, 10), results.METRICS):
+        name = {"model": "attacked", "case": case, "client": client, "step": step, "metric": metric}
+        values = values_of(frame, **name)
+        row = only(table, **name)
+        low, high = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
+        assert (row["n_episodes"], row["n_seeds"]) == (7, 1)
+        assert row["mean"] == pytest.approx(np.mean(values))
+        assert [row["mean"] - row["half_width"], row["mean"] + row["half_width"]] == pytest.approx([low, high])
+    assert len(table) == 2 * 2 * 2 * 2 * 4
+
+
+def test_with_several_seeds_the_interval_is_students_t_over_seed_means():
+    unequal = pd.concat([metrics(seeds=(0, 1), episodes=6), metrics(seeds=(2,), episodes=3, rng_seed=1)])
+    name = {"model": "clean", "case": "b", "client": 3, "step": 10, "metric": "main_task"}
+    means = [np.mean(values_of(unequal, seed=seed, **name)) for seed in range(3)]
+    row = only(results.summarise(unequal), **name)
+    # The 97.5% quantile of Student's t with two degrees of freedom, from a printed table.
+    assert row["half_width"] == pytest.approx(4.302653 * np.std(means, ddof=1) / math.sqrt(3), rel=1e-6)
+    assert row["mean"] == pytest.approx(sum(means) / 3)
+    assert (row["n_episodes"], row["n_seeds"]) == (15, 3)
+
+
+def test_the_interval_over_seeds_covers_the_truth_where_one_over_episodes_fails():
+    rng = np.random.default_rng(0)
+    base = metrics(seeds=range(5), clients=(2,), steps=(0,), episodes=40, cases="a").query("model == 'clean'")
+    base = base[base.metric == "main_task"].sort_values(["seed", "episode"])
+    covered = {"nested": 0, "flat": 0}
+    for _ in range(100):
+        values = 0.5 + np.repeat(rng.normal(0, 0.1, 5), 40) + rng.normal(0, 0.1, 200)
+        row = results.summarise(base.assign(value=values)).iloc[0]
+        covered["nested"] += abs(row["mean"] - 0.5) <= row["half_width"]
+        covered["flat"] += abs(row["mean"] - 0.5) <= 1.96 * stats.sem(values)
+    assert covered["nested"] > 88
+    assert covered["flat"] < 60
+
+
+def test_one_episode_has_a_mean_and_no_interval():
+    table = results.summarise(metrics(episodes=1))
+    assert table["half_width"].isna().all()
+    assert table["mean"].notna().all()
+    assert (table["n_episodes"] == 1).all()
+
+
+def test_pooled_clients_bring_their_own_episodes():
+    frame = metrics(episodes=5)
+    by = [column for column in results.SUMMARY_KEY if column != "client"]
+    name = {"model": "attacked", "case": "a", "step": 0, "metric": "meta_testing"}
+    values = values_of(frame, **name)
+    row = only(results.summarise(frame, by), **name)
+    assert len(values) == row["n_episodes"] == 10
+    assert row["mean"] == pytest.approx(np.mean(values))
+    assert row["half_width"] == pytest.approx(stats.t.ppf(0.975, 9) * stats.sem(values))
+
+
+def test_one_episode_in_several_cases_counts_once():
+    frame = metrics(clients=(2,), steps=(0,), episodes=5)
+    doubled = frame[frame.case == "a"]
+    doubled = pd.concat([doubled, doubled.assign(case="b")])
+    by = ["model", "metric"]
+    pd.testing.assert_frame_equal(results.summarise(doubled, by), results.summarise(frame[frame.case == "a"], by))
+
+
+def test_what_does_not_apply_is_a_group_of_its_own():
+    frame = metrics().query("client == 2").assign(client=pd.array([pd.NA] * (len(metrics()) // 2), dtype="Int64"))
+    table = results.summarise(pd.concat([frame, frame.assign(defence="glorot_mix", delta=0.3)]))
+    assert table["client"].isna().all()
+    assert len(table) == 2 * 2 * 2 * 2 * 4
+    assert (table["delta"] == 0.3).sum() == (table["delta"].isna() & (table["defence"] == "")).sum() == 32
+
+
+# Lift
+
+
+def test_lift_is_the_difference_of_each_episodes_pair():
+    frame = metrics(seeds=(0, 1), episodes=2)
+    table = results.lift(frame)
+    assert len(table) == 2 * 2 * 2 * 2 * 2 * 2
+    assert list(table.columns) == results.COLUMNS
+    assert set(table.model) == {"attacked"}
+    assert set(table.metric) == {"attack_training_lift", "attack_validation_lift"}
+    for row in table.to_dict("records"):
+        name = {column: row[column] for column in ("seed", "case", "client", "step", "episode")}
+        name["metric"] = row["metric"].removesuffix("_lift")
+        ((attacked,), (clean,)) = (values_of(frame, model=model, **name) for model in ("attacked", "clean"))
+        assert row["value"] == attacked - clean
+
+
+def test_lift_of_a_constant_gain_has_no_spread():
+    attacked = metrics().query("model == 'attacked'").assign(value=lambda rows: rows.value / 2 + 0.25)
+    clean = attacked.assign(model="clean", value=attacked.value - 0.25)
+    table = results.summarise(results.lift(pd.concat([attacked, clean])))
+    assert table["mean"].to_numpy() == pytest.approx(0.25)
+    assert table["half_width"].to_numpy() == pytest.approx(0)
+
+
+@pytest.mark.parametrize("model", ["attacked", "clean"])
+def test_a_missing_partner_is_an_error_that_names_it(model):
+    frame = metrics()
+    gone = (frame.model == model) & (frame.metric == "attack_training") & (frame.step == 10) & (frame.episode == 2)
+    with pytest.raises(FedmetaError, match=f"4 attack accuracies lack .* evaluate the {model} model"):
+        results.lift(frame[~gone])
+
+
+def test_summary_has_accuracies_and_lifts(tmp_path):
+    frame = metrics()
+    table = results.summary_table(frame)
+    name = {"model": "attacked", "case": "b", "client": 2, "step": 10}
+    attacked, clean, gained = (
+        only(table, **{**name, "model": model, "metric": metric})["mean"]
+        for model, metric in (
+            ("attacked", "attack_validation"),
+            ("clean", "attack_validation"),
+            ("attacked", "attack_validation_lift"),
+        )
+    )
+    assert gained == pytest.approx(attacked - clean)
+    assert len(table) == 2 * 2 * 2 * (4 + 4 + 2)
+    results.write_table(table, tmp_path / "tables/summary.csv")
+    back = pd.read_csv(tmp_path / "tables/summary.csv")
+    assert back["mean"].to_numpy() == pytest.approx(table["mean"].to_numpy(), abs=1e-6)
+    assert list(back.columns) == [*results.SUMMARY_KEY, "mean", "half_width", "n_episodes", "n_seeds"]

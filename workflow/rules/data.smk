@@ -1,0 +1,108 @@
+# ----------------------------------------------------------------------
+# Dataset preparation: resize, rotate, split, stamp the backdoor key
+# ----------------------------------------------------------------------
+PREPARED = "data/prepared/{dataset}"
+SEEDED = PREPARED + "/seed-{seed}"
+
+
+rule resize:
+    input:
+        raw=lambda w: raw_files(w.dataset),
+        code=code_of("resize"),
+    output:
+        images=PREPARED + "/resized.npy",
+        classes=PREPARED + "/resized.csv",
+    log:
+        "logs/resize/{dataset}.log",
+    benchmark:
+        "logs/benchmarks/resize/{dataset}.tsv"
+    params:
+        raw=lambda w: f"{config['raw_data']}/{w.dataset}",
+        size=lambda w: settings(w.dataset)["data"]["size"],
+    message:
+        "Reading and resizing {wildcards.dataset}"
+    script:
+        "../scripts/resize.py"
+
+
+rule augment:
+    input:
+        images=rules.resize.output.images,
+        classes=rules.resize.output.classes,
+        code=code_of("augment"),
+    output:
+        images=PREPARED + "/images.npy",
+        classes=PREPARED + "/images.csv",
+    log:
+        "logs/augment/{dataset}.log",
+    benchmark:
+        "logs/benchmarks/augment/{dataset}.tsv"
+    params:
+        rotations=lambda w: settings(w.dataset)["data"]["rotations"],
+    message:
+        "Rotating the classes of {wildcards.dataset}"
+    script:
+        "../scripts/augment.py"
+
+
+rule split:
+    input:
+        images=rules.resize.output.images,
+        classes=rules.resize.output.classes,
+        code=code_of("split"),
+    output:
+        SEEDED + "/split.csv",
+    log:
+        "logs/split/{dataset}/seed-{seed}.log",
+    benchmark:
+        "logs/benchmarks/split/{dataset}/seed-{seed}.tsv"
+    params:
+        seed=lambda w: int(w.seed),
+        config=take("split", "federation.users", "federation.attacker"),
+    message:
+        "Drawing the split of {wildcards.dataset}, seed {wildcards.seed}"
+    script:
+        "../scripts/split.py"
+
+
+rule stamp:
+    input:
+        images=rules.augment.output.images,
+        classes=rules.augment.output.classes,
+        split=rules.split.output[0],
+        code=code_of("stamp"),
+    output:
+        attack_training=SEEDED + "/attack_training.npy",
+        attack_training_classes=SEEDED + "/attack_training.csv",
+        attack_validation=SEEDED + "/attack_validation.npy",
+        attack_validation_classes=SEEDED + "/attack_validation.csv",
+    log:
+        "logs/stamp/{dataset}/seed-{seed}.log",
+    benchmark:
+        "logs/benchmarks/stamp/{dataset}/seed-{seed}.tsv"
+    params:
+        trigger=lambda w: settings(w.dataset)["data"]["trigger"],
+    message:
+        "Stamping the backdoor key on images of {wildcards.dataset}, seed {wildcards.seed}"
+    script:
+        "../scripts/stamp.py"
+
+
+rule contact_sheet:
+    input:
+        images=rules.augment.output.images,
+        classes=rules.augment.output.classes,
+        split=rules.split.output[0],
+        keyed=rules.stamp.output.attack_training,
+        keyed_classes=rules.stamp.output.attack_training_classes,
+        code=code_of("contact_sheet"),
+    output:
+        "results/figures/{dataset}/attack-seed-{seed}.png",
+    log:
+        "logs/contact_sheet/{dataset}/seed-{seed}.log",
+    params:
+        trigger=lambda w: settings(w.dataset)["data"]["trigger"],
+    message:
+        "Showing the attack on {wildcards.dataset}, seed {wildcards.seed}"
+    script:
+        "../scripts/contact_sheet.py"

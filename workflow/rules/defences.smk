@@ -1,0 +1,52 @@
+# ----------------------------------------------------------------------
+# Experiments 2 and 3: what a benign user does alone with the attacked model
+# ----------------------------------------------------------------------
+rule fine_tune:
+    input:
+        **EVALUATION_INPUT,
+        clean=rules.pretrain.output[0],
+        attacked=rules.attack.output[0],
+        code=code_of("fine_tune"),
+    output:
+        RUN + "/fine_tune/client-{client}.csv",
+    log:
+        "logs/fine_tune/{dataset}/seed-{seed}/{scope}/client-{client}.log",
+    benchmark:
+        "logs/benchmarks/fine_tune/{dataset}/seed-{seed}/{scope}/client-{client}.tsv"
+    threads: config["threads"]
+    resources:
+        gpu=1,
+    params:
+        seed=lambda w: int(w.seed),
+        client=lambda w: int(w.client),
+        config=take(*EVALUATION, "fine_tuning"),
+    message:
+        "Fine-tuning on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, client {wildcards.client}"
+    script:
+        "../scripts/fine_tune.py"
+
+
+rule defend:
+    input:
+        **EVALUATION_INPUT,
+        clean=rules.pretrain.output[0],
+        attacked=rules.attack.output[0],
+        code=code_of("defend"),
+    output:
+        RUN + "/defend/delta-{delta}/client-{client}.csv",
+    log:
+        "logs/defend/{dataset}/seed-{seed}/{scope}/delta-{delta}/client-{client}.log",
+    benchmark:
+        "logs/benchmarks/defend/{dataset}/seed-{seed}/{scope}/delta-{delta}/client-{client}.tsv"
+    threads: config["threads"]
+    resources:
+        gpu=1,
+    params:
+        seed=lambda w: int(w.seed),
+        client=lambda w: int(w.client),
+        delta=lambda w: float(w.delta),
+        config=take(*EVALUATION, "matching.iterations", "matching.warm_up", "matching.scale"),
+    message:
+        "Defending on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, delta {wildcards.delta}, client {wildcards.client}"
+    script:
+        "../scripts/defend.py"

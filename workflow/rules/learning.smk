@@ -1,0 +1,55 @@
+# ----------------------------------------------------------------------
+# Benign meta-training, before and after the attack
+# scope: excluded | included, the backdoor and target classes from or in benign data
+# ----------------------------------------------------------------------
+RUN = "results/{dataset}/seed-{seed}/{scope}"
+LEARNING = ["engine", "model", "federation", "reptile"]
+
+
+rule pretrain:
+    input:
+        images=rules.augment.output.images,
+        classes=rules.augment.output.classes,
+        split=rules.split.output[0],
+        code=code_of("pretrain"),
+    output:
+        RUN + "/pretrained.safetensors",
+    log:
+        "logs/pretrain/{dataset}/seed-{seed}/{scope}.log",
+    benchmark:
+        "logs/benchmarks/pretrain/{dataset}/seed-{seed}/{scope}.tsv"
+    threads: config["threads"]
+    resources:
+        gpu=1,
+    params:
+        seed=lambda w: int(w.seed),
+        config=take(*LEARNING, "pretrain"),
+    message:
+        "Pre-training on {wildcards.dataset}, seed {wildcards.seed}, backdoor classes {wildcards.scope}"
+    script:
+        "../scripts/pretrain.py"
+
+
+rule meta_train_after:
+    input:
+        images=rules.augment.output.images,
+        classes=rules.augment.output.classes,
+        split=rules.split.output[0],
+        model=RUN + "/attacked.safetensors",
+        code=code_of("meta_train_after"),
+    output:
+        RUN + "/after.safetensors",
+    log:
+        "logs/meta_train_after/{dataset}/seed-{seed}/{scope}.log",
+    benchmark:
+        "logs/benchmarks/meta_train_after/{dataset}/seed-{seed}/{scope}.tsv"
+    threads: config["threads"]
+    resources:
+        gpu=1,
+    params:
+        seed=lambda w: int(w.seed),
+        config=take(*LEARNING, "meta_train_after"),
+    message:
+        "Meta-training after the attack on {wildcards.dataset}, seed {wildcards.seed}, backdoor classes {wildcards.scope}"
+    script:
+        "../scripts/meta_train_after.py"

@@ -1,0 +1,66 @@
+# ----------------------------------------------------------------------
+# Tidy metrics, summaries, run times, figures
+# ----------------------------------------------------------------------
+rule aggregate:
+    input:
+        tables=metrics_tables(),
+        code=code_of("aggregate"),
+    output:
+        "results/metrics.csv",
+    log:
+        "logs/aggregate.log",
+    localrule: True
+    message:
+        "Gathering the metrics of all runs"
+    script:
+        "../scripts/aggregate.py"
+
+
+rule summary:
+    input:
+        metrics=rules.aggregate.output[0],
+        code=code_of("summary"),
+    output:
+        "results/tables/summary.csv",
+    log:
+        "logs/summary.log",
+    localrule: True
+    message:
+        "Summarising the metrics"
+    script:
+        "../scripts/summary.py"
+
+
+rule run_times:
+    input:
+        metrics=rules.aggregate.output[0],
+        code=code_of("run_times"),
+    output:
+        "results/tables/run_times.csv",
+    log:
+        "logs/run_times.log",
+    localrule: True
+    params:
+        benchmarks="logs/benchmarks",
+    message:
+        "Gathering the run times"
+    script:
+        "../scripts/run_times.py"
+
+
+rule figure:
+    input:
+        metrics=rules.aggregate.output[0],
+        code=code_of("figure"),
+    output:
+        png="results/figures/{dataset}/figure-{figure}.png",
+        svg="results/figures/{dataset}/figure-{figure}.svg",
+    log:
+        "logs/figure/{dataset}/{figure}.log",
+    localrule: True
+    params:
+        way=lambda w: settings(w.dataset)["reptile"]["way"],
+    message:
+        "Drawing figure {wildcards.figure} of {wildcards.dataset}"
+    script:
+        "../scripts/figure.py"

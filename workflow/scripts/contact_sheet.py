@@ -1,0 +1,20 @@
+"""The attack at a glance: target, backdoor classes, key, and the attack's training set (Figures 1 and 2 of the paper).
+
+Inputs: images, classes, split, keyed images. Output: a PNG.
+"""
+
+import stage
+
+
+def main(job) -> None:
+    from fedmeta.data.contact_sheet import contact_sheet
+
+    from fedmeta.data.bank import ImageBank
+
+    bank, split = stage.open_data(job)
+    keyed = ImageBank.open(job.input.keyed, job.input.keyed_classes)
+    contact_sheet(split, bank, keyed, job.params.trigger, job.output[0])
+
+
+if __name__ == "__main__":
+    stage.run(main, snakemake)  # noqa: F821 (Snakemake provides it)

@@ -1,0 +1,19 @@
+"""metrics.csv -> one figure of one data set, as PNG and SVG."""
+
+from pathlib import Path
+
+import stage
+
+
+def main(job) -> None:
+    from fedmeta.reporting.figures import draw_figure
+    from fedmeta.reporting.results import read_metrics
+
+    stem = Path(job.output.png).with_suffix("")
+    draw_figure(
+        job.wildcards.figure, read_metrics([job.input.metrics]), job.wildcards.dataset, stem, way=job.params.way
+    )
+
+
+if __name__ == "__main__":
+    stage.run(main, snakemake)  # noqa: F821 (Snakemake provides it)

@@ -1,0 +1,35 @@
+"""What the training stages share."""
+
+import stage
+
+
+def open_stage(job, name: str):
+    """Return the training stage that the job describes."""
+    from fedmeta.learning.training import Stage
+
+    included = job.wildcards.scope == "included"
+    return Stage(name, *stage.open_data(job), job.params.seed, included, job.params.config, job.threads)
+
+
+def open_unfinished(job):
+    """Return the place of the job's work in progress, keyed by its params and the contents of its inputs."""
+    from fedmeta.checkpoints import Unfinished, fingerprint
+
+    settings = {key: value for key, value in job.params.items() if key != "threads"}
+    return Unfinished(job.output[0], fingerprint(settings, job.input))
+
+
+def read_model(path: str, network, prefix: str = ""):
+    """Return the federation's state in a model file, at the beginning of a stage."""
+    from fedmeta.checkpoints import read_tensors
+    from fedmeta.learning.models import from_named
+
+    return from_named(network, read_tensors(path)[0], prefix)
+
+
+def write_model(job, tensors: dict) -> None:
+    """Write the job's model file, with its provenance."""
+    from fedmeta.checkpoints import write_tensors
+
+    provenance = {"stage": job.rule, "wildcards": dict(job.wildcards.items()), "params": dict(job.params.items())}
+    write_tensors(job.output[0], tensors, provenance)
