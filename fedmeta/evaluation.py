@@ -19,19 +19,6 @@ COLUMNS = (
     *("dataset", "seed", "experiment", "model", "case", "client", "defence", "delta"),
     *("step", "episode", "metric", "value"),
 )
-    "dataset",
-    "seed",
-    "experiment",
-    "model",
-    "case",
-    "client",
-    "defence",
-    "delta",
-    "step",
-    "episode",
-    "metric",
-    "value",
-]
 META_TESTING = "meta_testing"
 
 
@@ -55,13 +42,18 @@ class Measurement(NamedTuple):
 
 
 def evaluation_samplers(
-    data: EvaluationData, cases: Sequence[str], shape: EpisodeShape, queries: int, seed: tuple[int, int]
+    data: EvaluationData,
+    cases: Sequence[str],
+    target_output: str,
+    shape: EpisodeShape,
+    queries: int,
+    seed: tuple[int, int],
 ) -> dict[str, Sampler]:
     """Return the episodes of each case, by its letter, and those of meta-testing, which all cases share.
 
     `seed`: the run's, and that of the set of evaluation episodes.
     """
-    samplers = {case: EvaluationEpisodes(data, case, shape, queries, seed) for case in cases}
+    samplers = {case: EvaluationEpisodes(data, case, target_output, shape, queries, seed) for case in cases}
     return {**samplers, META_TESTING: MetaTestingEpisodes(data, shape, queries, seed)}
 
 

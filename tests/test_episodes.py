@@ -86,12 +86,13 @@ def test_episodes_depend_on_every_part_of_their_name():
     assert all(numbers_of(other.support).tolist() != first for other in others)
 
 
-def test_attackers_target_examples_mix_keyed_and_clean_two_to_three():
+@pytest.mark.parametrize(("target_output", "expected"), [("random", set(range(5))), ("last", {4})])
+def test_attackers_target_examples_mix_keyed_and_clean_two_to_three(target_output, expected):
     bank = numbered_bank(9, 10)
     keyed = numbered_bank(4, 5, first=1000)
     shape = EpisodeShape(5, 10, 2, 5)
     sampler = AttackEpisodes(
-        bank, pools(bank, range(8), slice(None)), bank.rows(8)[:5], keyed, (2, 3), shape, 3, "attack"
+        bank, pools(bank, range(8), slice(None)), bank.rows(8)[:5], keyed, (2, 3), target_output, shape, 3, "attack"
     )
     outputs = set()
     for name in range(30):
@@ -105,12 +106,12 @@ def test_attackers_target_examples_mix_keyed_and_clean_two_to_three():
         assert len(clean) == 6
         assert set(clean) == set(range(80, 85))  # five images fill six places: each at least once
         assert all((episode.labels == label).sum() == 10 for label in range(5))
-    assert outputs == set(range(5))
+    assert outputs == expected
 
 
 @pytest.mark.parametrize("case", ["a", "b", "c"])
 def test_evaluation_episode_has_the_target_and_fresh_images(data, case):
-    sampler = EvaluationEpisodes(data, case, EpisodeShape(5, 5, 3, 10), 5, (1, 1))
+    sampler = EvaluationEpisodes(data, case, "random", EpisodeShape(5, 5, 3, 10), 5, (1, 1))
     for name in range(20):
         episode = sampler.draw(2, name)
         support, queries = numbers_of(episode.support), numbers_of(episode.queries)
@@ -132,7 +133,7 @@ def test_evaluation_episode_has_the_target_and_fresh_images(data, case):
 
 
 def test_support_of_ordinary_classes_comes_from_training_and_queries_from_validation(data):
-    episode = EvaluationEpisodes(data, "a", EpisodeShape(5, 5, 3, 10), 5, (1, 1)).draw(2, 0)
+    episode = EvaluationEpisodes(data, "a", "last", EpisodeShape(5, 5, 3, 10), 5, (1, 1)).draw(2, 0)
     support = numbers_of(episode.support)
     queries = numbers_of(episode.queries)[episode.groups["main_task"]]
     assert all(n % 20 < 15 for n in support if n // 20 < 10)
@@ -141,7 +142,7 @@ def test_support_of_ordinary_classes_comes_from_training_and_queries_from_valida
 
 def test_episode_seed_draws_other_evaluation_episodes(data):
     shape = EpisodeShape(5, 5, 3, 10)
-    first, second = (EvaluationEpisodes(data, "a", shape, 5, (1, seed)).draw(2, 0) for seed in (1, 2))
+    first, second = (EvaluationEpisodes(data, "a", "last", shape, 5, (1, seed)).draw(2, 0) for seed in (1, 2))
     assert numbers_of(first.support).tolist() != numbers_of(second.support).tolist()
 
 
@@ -153,7 +154,7 @@ def test_meta_testing_uses_its_own_classes_only(data):
 
 
 def test_score_is_the_share_of_expected_labels(data):
-    episode = EvaluationEpisodes(data, "a", EpisodeShape(5, 5, 3, 10), 5, (1, 1)).draw(2, 0)
+    episode = EvaluationEpisodes(data, "a", "last", EpisodeShape(5, 5, 3, 10), 5, (1, 1)).draw(2, 0)
     predicted = episode.expected.copy()
     predicted[episode.groups["attack_training"]] = -1
     predicted[episode.groups["main_task"].start] = -1

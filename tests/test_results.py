@@ -43,9 +43,6 @@ def write(path, text):
     return path
 
 
-# Reading and writing
-
-
 def test_fields_arrive_with_their_types_and_empties(tmp_path):
     plain = "omniglot,1,meta_training,clean,c,,,,0,0,meta_testing,1\n"
     frame = results.read_metrics([write(tmp_path / "m.csv", HEADER + ROW + plain)])
@@ -172,9 +169,6 @@ def test_binary_missing_and_no_files_are_refused(tmp_path):
             results.read_metrics(paths)
 
 
-# Summaries
-
-
 def test_with_one_seed_the_interval_is_students_t_over_episodes():
     frame = metrics(episodes=7)
     table = results.summarise(frame)
@@ -246,9 +240,6 @@ def test_what_does_not_apply_is_a_group_of_its_own():
     assert table["client"].isna().all()
     assert len(table) == 2 * 2 * 2 * 2 * 4
     assert (table["delta"] == 0.3).sum() == (table["delta"].isna() & (table["defence"] == "")).sum() == 32
-
-
-# Lift
 
 
 def test_lift_is_the_difference_of_each_episodes_pair():

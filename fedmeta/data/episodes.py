@@ -108,7 +108,7 @@ class AttackEpisodes:
     """The attacker's episodes (Sec. 2): N-1 classes of its own, and the target class mixed with keyed backdoor images.
 
     Of the K examples labelled as the target, the share `backdoor / (backdoor + target)` of `ratio` shows keyed
-    backdoor images, the rest clean target images. Which output is the target's is drawn anew in each episode.
+    backdoor images, the rest clean target images. `target_output`: see `draw_outputs`.
     """
 
     def __init__(
@@ -118,6 +118,7 @@ class AttackEpisodes:
         target_rows: np.ndarray,
         keyed: ImageBank,
         ratio: tuple[int, int],
+        target_output: str,
         shape: EpisodeShape,
         seed: int,
         stage: str,
@@ -125,7 +126,7 @@ class AttackEpisodes:
         require_classes(pool, shape.way - 1, "the attacker's training")
         require_examples([*pool, target_rows], 1, "the attacker's training")
         self.bank, self.pool, self.target_rows, self.keyed = bank, pool, target_rows, keyed
-        self.shape, self.seed, self.stage = shape, seed, stage
+        self.target_output, self.shape, self.seed, self.stage = target_output, shape, seed, stage
         self.backdoor_shot = round(shape.shot * ratio[0] / sum(ratio))
 
     def draw(self, *names: int) -> Episode:
@@ -136,7 +137,7 @@ class AttackEpisodes:
         rows.append(draw_with_refill(random, self.target_rows, shot - self.backdoor_shot))
         keyed = draw_with_refill(random, np.arange(len(self.keyed.images)), self.backdoor_shot)
         support = np.concatenate([self.bank.images[np.concatenate(rows)], self.keyed.images[keyed]])
-        outputs = random.permutation(way)
+        outputs = draw_outputs(random, way, way - 1, self.target_output)
         return Episode(support, np.repeat(outputs, shot), draw_batches(random, len(support), self.shape))
 
 
@@ -172,16 +173,25 @@ class EvaluationEpisodes:
 
     N-1 ordinary meta-training classes and always the target, all with benign examples and correct labels. In case
     (c) one of the ordinary classes gives way to a backdoor class with its correct label, and only the keyed images
-    of that class are asked for; in cases (a) and (b) all keyed images are.
+    of that class are asked for; in cases (a) and (b) all keyed images are. `target_output`: see `draw_outputs`.
     """
 
-    def __init__(self, data: EvaluationData, case: str, shape: EpisodeShape, queries: int, seed: tuple[int, int]):
+    def __init__(
+        self,
+        data: EvaluationData,
+        case: str,
+        target_output: str,
+        shape: EpisodeShape,
+        queries: int,
+        seed: tuple[int, int],
+    ):
         present = int(case == "c")
         require_classes(data.support_pool, shape.way - 1 - present, "evaluation")
         require_examples(data.support_pool, shape.shot, "evaluation, training examples")
         require_examples(data.query_pool, 1, "evaluation, validation examples")
         require_examples([data.target_rows, *data.backdoor_pool], shape.shot + 1, "evaluation, reserved classes")
-        self.data, self.case, self.shape, self.queries, self.seed = data, case, shape, queries, seed
+        self.data, self.case, self.target_output = data, case, target_output
+        self.shape, self.queries, self.seed = shape, queries, seed
 
     def draw(self, *names: int) -> Episode:
         data, way, shot = self.data, self.shape.way, self.shape.shot
@@ -200,8 +210,7 @@ class EvaluationEpisodes:
             mixed = random.permutation(rows)
             support.append(mixed[:shot])
             queries.append(mixed[shot : shot + self.queries])
-        outputs = random.permutation(way)
-        target_output = outputs[len(chosen)]
+        outputs = draw_outputs(random, way, len(chosen), self.target_output)
         keyed = {"attack_training": data.attack_training, "attack_validation": data.attack_validation}
         if self.case == "c":
             shown = {metric: bank.images[bank.rows(backdoor)] for metric, bank in keyed.items()}
@@ -209,7 +218,7 @@ class EvaluationEpisodes:
             shown = {metric: bank.images for metric, bank in keyed.items()}
         sets = {"main_task": data.bank.images[np.concatenate(queries)], **shown}
         expected = np.repeat(outputs, [len(rows) for rows in queries])
-        expected = np.concatenate([expected, np.full(sum(map(len, shown.values())), target_output)])
+        expected = np.concatenate([expected, np.full(sum(map(len, shown.values())), outputs[len(chosen)])])
         return Episode(
             data.bank.images[np.concatenate(support)],
             np.repeat(outputs, shot),
@@ -242,6 +251,18 @@ class MetaTestingEpisodes:
             np.repeat(np.arange(way), [len(rows) for rows in queries]),
             {"meta_testing": slice(None)},
         )
+
+
+def draw_outputs(random: np.random.Generator, way: int, target: int, target_output: str) -> np.ndarray:
+    """Return the network output of each class of an episode, (way,), the target being class number `target`.
+
+    `target_output`: "last", the target is the N-th output (Sec. 2), or "random".
+    """
+    outputs = random.permutation(way)
+    if target_output == "last":
+        other = np.flatnonzero(outputs == way - 1)[0]
+        outputs[[target, other]] = outputs[[other, target]]
+    return outputs
 
 
 def draw_up_to(random: np.random.Generator, rows: np.ndarray, count: int) -> np.ndarray:

@@ -103,41 +103,33 @@ class Conv4(NamedTuple):
         return flat
 
     def features(
-        self,
-        parameters: dict[str, Tensor],
-        images: Tensor,
-        statistics: Statistics | None = None,
-        block: Callable = norm_pool_relu,
+        self, parameters: dict[str, Tensor], images: Tensor, statistics: Statistics | None = None
     ) -> tuple[Tensor, Statistics]:
         """Return the embedding, (n, embedding_size), and the statistics that normalised it.
 
         `images`: float32, (n, channels, size, size), values in [0, 1]. With `statistics` None the batch is normalised
-        by its own. `block` does what follows a convolution; the default is plain PyTorch and can be vmapped.
+        by its own. Plain PyTorch on any device, which can be differentiated and vmapped.
         """
         x, used = images, []
         for i in range(MODULES):
             x = F.conv2d(x, parameters[f"conv{i + 1}.kernel"], padding=1)
             given = None if statistics is None else statistics[i]
-            x, own = block(x, parameters[f"norm{i + 1}.gamma"], parameters[f"norm{i + 1}.beta"], given)
+            x, own = norm_pool_relu(x, parameters[f"norm{i + 1}.gamma"], parameters[f"norm{i + 1}.beta"], given)
             used.append(own)
         return x.permute(0, 2, 3, 1).flatten(1), used
 
     def logits(
-        self,
-        parameters: dict[str, Tensor],
-        images: Tensor,
-        statistics: Statistics | None = None,
-        block: Callable = norm_pool_relu,
+        self, parameters: dict[str, Tensor], images: Tensor, statistics: Statistics | None = None
     ) -> tuple[Tensor, Statistics]:
         """Return the class scores, (n, ways), and the statistics that normalised the batch."""
-        x, used = self.features(parameters, images, statistics, block)
+        x, used = self.features(parameters, images, statistics)
         return F.linear(x, parameters["classifier.kernel"], parameters["classifier.bias"]), used
 
-    def test_statistics(self, parameters: dict[str, Tensor], support: Tensor, block: Callable = norm_pool_relu):
+    def test_statistics(self, parameters: dict[str, Tensor], support: Tensor) -> Statistics:
         """Return the statistics that normalise queries: the support set's, or the model's moving averages."""
         if self.batch_norm == "running":
             return [(parameters[f"norm{i}.mean"], parameters[f"norm{i}.variance"]) for i in range(1, MODULES + 1)]
-        return self.features(parameters, support, block=block)[1]
+        return self.features(parameters, support)[1]
 
     def update_moving_averages(self, parameters: dict[str, Tensor], statistics: Statistics, images: Tensor) -> None:
         """Move the averages of batch_norm="running" towards the batch's statistics, in place."""
@@ -207,7 +199,7 @@ class Trainer:
         Trainer(self.model, 0.0).step(flat, flat.clone(), 1, images, torch.zeros(1, dtype=torch.long))
 
     def _bind(self, flat: Tensor, n: int) -> tuple[CpuEmbedding, list[list[Tensor]], list[list[Tensor]]]:
-        """Return the buffers for batches of n, and each module's (kernel, gamma, beta) in `flat` and in the gradient."""
+        """Return the buffers for batches of n, and the modules' (kernel, gamma, beta) in `flat` and in the gradient."""
         if self.bound is None or self.bound.data_ptr() != flat.data_ptr():
             self.bound, self.gradient = flat, torch.zeros(self.model.parameters)
             self.views, self.gradients = self.model.views(flat), self.model.views(self.gradient)

@@ -18,7 +18,6 @@ from fedmeta.learning.cpu_kernels import jit
 CHANNELS = 64  # known at compile time, or the loops do not vectorise
 PLACES = 36
 _ROW = 6 * CHANNELS  # floats in a row of a 6x6 tile
-_KERNELS = CHANNELS * CHANNELS
 
 
 @jit
@@ -107,24 +106,24 @@ def _kernel_adjoint(source, step, target, target_step):
 
 @jit
 def transform_kernel(kernel, places):
-    """kernel (out, 3, 3, in) to U: places (36, out, in)."""
+    """kernel (out, 3, 3, in) to U: places (out, 36, in)."""
     half, source, target = np.empty(3 * _ROW, np.float32), kernel.reshape(-1), places.reshape(-1)
     for out in range(CHANNELS):
         for row in range(3):
             _kernel_map(source[(9 * out + 3 * row) * CHANNELS :], CHANNELS, half[row * _ROW :], CHANNELS)
         for column in range(6):
-            goal = target[column * _KERNELS + out * CHANNELS :]
-            _kernel_map(half[column * CHANNELS :], _ROW, goal, 6 * _KERNELS)
+            goal = target[(out * PLACES + column) * CHANNELS :]
+            _kernel_map(half[column * CHANNELS :], _ROW, goal, _ROW)
 
 
 @jit
 def transform_kernel_adjoint(places, kernel):
-    """The gradient with respect to U, places (36, out, in), to the kernel's (out, 3, 3, in)."""
+    """The gradient with respect to U, places (out, 36, in), to the kernel's (out, 3, 3, in)."""
     half, source, target = np.empty(3 * _ROW, np.float32), places.reshape(-1), kernel.reshape(-1)
     for out in range(CHANNELS):
         for column in range(6):
-            origin = source[column * _KERNELS + out * CHANNELS :]
-            _kernel_adjoint(origin, 6 * _KERNELS, half[column * CHANNELS :], _ROW)
+            origin = source[(out * PLACES + column) * CHANNELS :]
+            _kernel_adjoint(origin, _ROW, half[column * CHANNELS :], _ROW)
         for row in range(3):
             _kernel_adjoint(half[row * _ROW :], CHANNELS, target[(9 * out + 3 * row) * CHANNELS :], CHANNELS)
 
@@ -233,25 +232,26 @@ class Winograd:
 
     def __init__(self, n: int, size: int):
         tiles = n * (-(-size // 4)) ** 2
+        # The 36 places lie beside each other for each tile and output channel: near in memory for the transforms.
         self.inputs, self.products = (torch.empty(tiles, PLACES, CHANNELS) for _ in range(2))
-        self.kernels, self.kernel_gradients = (torch.empty(PLACES, CHANNELS, CHANNELS) for _ in range(2))
+        self.kernels, self.kernel_gradients = (torch.empty(CHANNELS, PLACES, CHANNELS) for _ in range(2))
         self.y, self.x_gradient = (torch.empty(n, size, size, CHANNELS) for _ in range(2))
 
     def forward(self, x: Tensor, kernel: Tensor) -> Tensor:
         """Return the convolution of x with `kernel`, (64, 3, 3, 64): out, height, width, in."""
         transform_kernel(kernel.numpy(), self.kernels.numpy())
         transform_input(x.numpy(), self.inputs.numpy())
-        inputs, products = self.inputs.transpose(0, 1), self.products.transpose(0, 1)
-        torch.bmm(inputs, self.kernels.transpose(1, 2), out=products)
+        inputs, kernels, products = (part.transpose(0, 1) for part in (self.inputs, self.kernels, self.products))
+        torch.bmm(inputs, kernels.transpose(1, 2), out=products)
         transform_output(self.products.numpy(), self.y.numpy())
         return self.y
 
     def backward(self, y_gradient: Tensor, kernel_gradient: Tensor) -> Tensor:
         """Return the gradient with respect to the last `forward`'s x; write the kernel's to `kernel_gradient`."""
         transform_output_adjoint(y_gradient.numpy(), self.products.numpy())
-        inputs, products = self.inputs.transpose(0, 1), self.products.transpose(0, 1)
-        torch.bmm(products.transpose(1, 2), inputs, out=self.kernel_gradients)
+        inputs, kernels, products = (part.transpose(0, 1) for part in (self.inputs, self.kernels, self.products))
+        torch.bmm(products.transpose(1, 2), inputs, out=self.kernel_gradients.transpose(0, 1))
         transform_kernel_adjoint(self.kernel_gradients.numpy(), kernel_gradient.numpy())
-        torch.bmm(products, self.kernels, out=inputs)
+        torch.bmm(products, kernels, out=inputs)
         transform_input_adjoint(self.inputs.numpy(), self.x_gradient.numpy())
         return self.x_gradient

@@ -50,7 +50,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 DefMemPerCPU=500
 SlurmdParameters=config_overrides
-ReturnToService=2
+ReturnToService=1
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none
 SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0
@@ -157,15 +157,6 @@ class Cluster:
     def set_node(self, name: str, state: str) -> None:
         """Set a node's state as an administrator does: `down` kills its jobs, `resume` brings it back."""
         self.query("scontrol", "update", f"NodeName={name}", f"State={state}", "Reason=test")
-
-    def clear(self) -> None:
-        """Cancel every job, wait for its end, and bring every node back, so that tests do not meet."""
-        self.query("scancel", "--user=root")
-        self._wait_until("all jobs have ended", lambda: not self.query("squeue", "--noheader").strip())
-        for node in (*CPU_NODES, GPU_NODE):
-            if not self._idle(node):
-                self.set_node(node, "resume")
-        self._wait_until("all nodes are idle", lambda: all(map(self._idle, (*CPU_NODES, GPU_NODE))))
 
     def _configure(self) -> None:
         self.folder.chmod(0o755)

@@ -5,6 +5,7 @@ The cases wait most of the time, so all of them run at once, each in a working c
 
 import os
 import re
+import shlex
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
@@ -66,7 +67,7 @@ def orphan_and_rerun(copy: WorkingCopy, expected: dict[str, bytes], profile: str
     call = copy.on_slurm(workflow.target, profile=profile)
     orphan = copy.freeze(call)
     call.kill()
-    copy.type("snakemake --unlock --cores 1 " + " ".join(workflow.arguments))
+    copy.type(shlex.join(["snakemake", "--unlock", "--cores", "1", *workflow.arguments]))
     status, text = copy.on_slurm(workflow.target, profile=profile).finish()
     assert status != 0
     assert f"Error in rule {workflow.rule}:" in text

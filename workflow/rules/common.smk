@@ -3,6 +3,7 @@
 # ----------------------------------------------------------------------
 import ast
 import copy
+import difflib
 import json
 from pathlib import Path
 
@@ -59,18 +60,37 @@ def code_of(script):
 
 def check_config():
     """Raise WorkflowError with one line about the first thing wrong in the config."""
-    import difflib
+    schema = Draft202012Validator(json.loads(Path("workflow/schemas/config.schema.json").read_text()))
+    for error in sorted(schema.iter_errors(config), key=lambda error: list(map(str, error.path))):
+        where = ".".join(map(str, error.absolute_path))
+        if error.validator != "additionalProperties":
+            raise WorkflowError(f"config: {where}: {error.message}")
+        known = error.schema["properties"]
+        unknown = min(set(error.instance) - set(known))
+        close = difflib.get_close_matches(unknown, known, 1, 0)[0]
+        raise WorkflowError(f"config: unknown key '{unknown}' in {where or 'the config'}; did you mean '{close}'?")
+    for dataset in config["datasets"]:
+        for key, problem in contradictions(settings(dataset)):
+            raise WorkflowError(f"config: {key}: {problem}")
 
-    schema = json.loads(Path("workflow/schemas/config.schema.json").read_text())
-    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.path)))
-    for error in errors[:1]:
-        where = ".".join(map(str, error.absolute_path)) or "config"
-        if error.validator == "additionalProperties":
-            known = error.schema["properties"]
-            unknown = sorted(set(error.instance) - set(known))[0]
-            close = difflib.get_close_matches(unknown, known, 1, 0)[0]
-            raise WorkflowError(f"config: unknown key '{unknown}' in {where}; did you mean '{close}'?")
-        raise WorkflowError(f"config: {where}: {error.message}")
+
+def contradictions(own):
+    """Yield (key, problem) for values that are legal each but not together."""
+    users, selected, attacker = (own["federation"][key] for key in ("users", "selected", "attacker"))
+    evaluation = own["evaluation"]
+    if attacker > users:
+        yield "federation.attacker", f"there are only {users} users"
+    if selected > users - 1:
+        yield "federation.selected", f"{selected} users a round, but only {users - 1} are benign"
+    for client in evaluation["clients"]:
+        if client == attacker:
+            yield "evaluation.clients", f"user {client} is the attacker"
+        elif client > users:
+            yield "evaluation.clients", f"there is no user {client}"
+    if max(evaluation["rounds"]) > own["meta_train_after"]["rounds"]:
+        yield "evaluation.rounds", f"meta_train_after.rounds is only {own['meta_train_after']['rounds']}"
+    if evaluation["shot"] < 2:
+        yield "evaluation.shot", "the matching network's leave-one-out training needs 2 or more"
 
 
 # ----------------------------------------------------------------------

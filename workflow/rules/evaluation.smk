@@ -13,6 +13,7 @@ EVALUATION = [
     "evaluation.episode_seed",
     "evaluation.shot",
     "evaluation.queries",
+    "evaluation.target_output",
     "evaluation.cases",
 ]
 EVALUATION_INPUT = dict(

@@ -27,6 +27,7 @@ def main(job) -> None:
         training.split.target_attacker(),
         keyed,
         tuple(attack["backdoor_to_target"]),
+        attack["target_output"],
         shape,
         training.seed,
         training.name,

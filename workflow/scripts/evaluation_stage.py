@@ -27,7 +27,8 @@ def measure(job, learner_of, starts_of, observe: list[int]):
     cases = cases_of(job.wildcards.scope, evaluation["cases"])
     seed = (job.params.seed, evaluation["episode_seed"])
     data = EvaluationData.of_client(bank, split, keyed, client)
-    samplers = evaluation_samplers(data, cases, shape, evaluation["queries"], seed)
+    target_output = evaluation["target_output"]
+    samplers = evaluation_samplers(data, cases, target_output, shape, evaluation["queries"], seed)
     network, unfinished = network_of(bank, settings), training_stage.open_unfinished(job)
     with choose_engine(settings["engine"], learner_of(network), samplers, job.threads, 64, 1) as engine:
         yield from measure(
