@@ -35,6 +35,9 @@ def write_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], provenanc
         except SafetensorError as error:
             full = "No space left" in str(error) or "StorageFull" in str(error)
             raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # safetensors gives access to the owner alone
 
 
 def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:

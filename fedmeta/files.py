@@ -2,7 +2,9 @@
 
 import contextlib
 import errno
+import fcntl
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +15,13 @@ from fedmeta.errors import FedmetaError
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure.
 
-    The temporary name keeps the suffix, for writers that choose the format by it, and holds the process's
-    number, so that two runs never write to one file.
+    The temporary name keeps the suffix, for writers that choose the format by it, and names host and process, so
+    that no two ever write to one file.
 
     Raises FedmetaError when the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{socket.gethostname()}-{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -35,3 +37,39 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def exclusive(path: str | os.PathLike) -> Iterator[None]:
+    """Keep `path` for this process until the block ends, however the process ends.
+
+    The lock belongs to the open file `.NAME.lock` beside `path`, so the system takes it back from a process that
+    dies; on NFS other nodes see it too.
+
+    Raises FedmetaError when another process has it: the message says which, and what to do.
+    """
+    path = Path(path)
+    lock_path = path.with_name(f".{path.name}.lock")
+    job = os.environ.get("SLURM_JOB_ID")
+    owner = f"Slurm job {job} " if job else ""
+    owner += f"(process {os.getpid()} on {socket.gethostname()})"
+    lock_path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with open(lock_path, "a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                remedy = "cancel it or wait for its end, and run again"
+                raise FedmetaError(f"{path} is being made by {lock.read()}: {remedy}") from None
+            # The holder before may have removed the file between our opening and our locking it.
+            if not lock_path.exists() or not os.path.samestat(os.fstat(lock.fileno()), lock_path.stat()):
+                continue
+            lock.truncate(0)
+            lock.write(owner)
+            lock.flush()
+            try:
+                yield
+            finally:
+                lock_path.unlink(missing_ok=True)
+            return

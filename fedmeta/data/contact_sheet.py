@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from fedmeta.checkpoints import atomic_path
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.splits import Split
 from fedmeta.data.trigger import stamp
+from fedmeta.files import atomic_path
 
 COLUMNS = 10
 MOST_ROWS = 6

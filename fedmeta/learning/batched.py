@@ -76,7 +76,7 @@ class Batched:
 
     def descend(self, variables, second_moments, taken, iteration, support, labels, rows) -> Tensor:
         """Take one inner step of all episodes in place; return their losses."""
-        network, trainer = self.learner.network, self.learner.trainer
+        trainer = self.learner.trainer
         gradients, (losses, statistics) = self.gradients(variables, support, labels, rows)
         self.learner.note_statistics(variables, iteration, statistics, support[0], rows[0])
         for part, count in self.learner.segments(iteration):

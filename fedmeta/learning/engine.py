@@ -64,7 +64,7 @@ class Outcome:
 
 
 def as_images(images: np.ndarray, device: str = "cpu") -> Tensor:
-    """Return uint8 (..., height, width, channels) as float32 in [0, 1], (..., channels, height, width) channels last."""
+    """Return uint8 (..., height, width, channels) as float32 in [0, 1], (..., channels, height, width)."""
     return torch.from_numpy(np.ascontiguousarray(images)).to(device).movedim(-1, -3).float().div_(255)
 
 

@@ -3,15 +3,15 @@
 Inputs: images, classes, split, keyed images. Output: a PNG.
 """
 
+import data_stage
 import stage
 
 
 def main(job) -> None:
+    from fedmeta.data.bank import ImageBank
     from fedmeta.data.contact_sheet import contact_sheet
 
-    from fedmeta.data.bank import ImageBank
-
-    bank, split = stage.open_data(job)
+    bank, split = data_stage.open_data(job)
     keyed = ImageBank.open(job.input.keyed, job.input.keyed_classes)
     contact_sheet(split, bank, keyed, job.params.trigger, job.output[0])
 

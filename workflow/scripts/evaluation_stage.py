@@ -1,6 +1,6 @@
 """What the evaluation stages share."""
 
-import stage
+import data_stage
 import training_stage
 
 
@@ -18,7 +18,7 @@ def measure(job, learner_of, starts_of, observe: list[int]):
 
     settings, client = job.params.config, job.params.client
     evaluation, reptile = settings["evaluation"], settings["reptile"]
-    bank, split = stage.open_data(job)
+    bank, split = data_stage.open_data(job)
     keyed = [
         ImageBank.open(job.input[role], job.input[f"{role}_classes"])
         for role in ("attack_training", "attack_validation")

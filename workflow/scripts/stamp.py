@@ -4,6 +4,7 @@ Inputs: images, classes, split. Outputs: for each of the two sets a bank of keye
 backdoor class.
 """
 
+import data_stage
 import stage
 
 
@@ -11,7 +12,7 @@ def main(job) -> None:
     from fedmeta.data.bank import write_bank
     from fedmeta.data.trigger import keyed_images
 
-    bank, split = stage.open_data(job)
+    bank, split = data_stage.open_data(job)
     for role in ("attack_training", "attack_validation"):
         keyed = keyed_images(bank, split.backdoor(role), split.names[1], job.params.trigger)
         write_bank(job.output[role], job.output[f"{role}_classes"], *keyed)

@@ -1,6 +1,6 @@
 """What the training stages share."""
 
-import stage
+import data_stage
 
 
 def open_stage(job, name: str):
@@ -8,7 +8,7 @@ def open_stage(job, name: str):
     from fedmeta.learning.training import Stage
 
     included = job.wildcards.scope == "included"
-    return Stage(name, *stage.open_data(job), job.params.seed, included, job.params.config, job.threads)
+    return Stage(name, *data_stage.open_data(job), job.params.seed, included, job.params.config, job.threads)
 
 
 def open_unfinished(job):
