@@ -140,6 +140,7 @@ class Workers:
 
     def __enter__(self) -> "Workers":
         prepare_process()
+        self.serial.learner.trainer.warm_up()  # what is compiled here need not be in each process
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         shared = (self.serial, self.starts, self.adapted)
         self.pool = ProcessPoolExecutor(self.count, context, _initialise_worker, shared)
@@ -197,6 +198,7 @@ def prepare_process() -> None:
     quarter of the time.
     """
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # Adam's second moment of a dead filter decays to numbers that are slow to compute
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # absent from other C libraries than glibc
         if mallopt is not None:
