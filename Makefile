@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores all --resources gpu=1
 
-.PHONY: run setup test test-slow bench why lint lock clean help
+.PHONY: run setup test test-slow test-slurm bench why lint lock clean help
 .DEFAULT_GOAL := run
 
 run: setup ## set up, run the default experiment (config.yaml) and say where the figures are
@@ -24,7 +24,10 @@ test: setup ## set up and run the tests
 	$(BIN)/python -m pytest
 
 test-slow: setup ## run the tests that take long, too
-	$(BIN)/python -m pytest -m 'slow or not slow'
+	$(BIN)/python -m pytest -m 'not slurm'
+
+test-slurm: setup ## run the tests on a Slurm cluster that they start on this machine, as root
+	$(BIN)/python -m pytest -rs -m slurm tests/slurm
 
 bench: setup ## time episodes against what people write and against the bare convolutions
 	$(BIN)/python benchmarks/episodes.py

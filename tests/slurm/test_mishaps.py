@@ -14,6 +14,8 @@ import yaml
 from cluster import GPU_NODE, wait_until
 from working_copy import ROOT, TINY, Call, WorkingCopy
 
+pytestmark = pytest.mark.slurm
+
 
 def kill_script(copy: WorkingCopy, call: Call, script: int) -> None:
     os.kill(script, signal.SIGKILL)

@@ -8,6 +8,8 @@ import yaml
 from cluster import CPU_NODES, GPU_NODE
 from working_copy import ROOT, TOY, WorkingCopy
 
+pytestmark = pytest.mark.slurm
+
 
 @pytest.fixture(scope="module")
 def jobs(cluster, tmp_path_factory) -> list[dict[str, str]]:
