@@ -29,9 +29,10 @@ FACES = (
 # Letters, digits, then mathematical and currency signs: of two that look alike, the earlier one stays.
 CATEGORIES = ("Lu", "Ll", "Lo", "Nd", "Sm", "Sc")
 
-# In pixels of the canvas on which characters are thinned: its side, a character's longer side, the half width
-# beyond which a stroke is an area, the least extent of a drawing, and the length of lines that count as dots.
-CANVAS, LONGER_SIDE, THICKEST, SMALLEST, DOT = 64, 48, 8, 24, 6
+# In pixels of the raster on which characters are thinned: a character's longer side, the margin around it, and the
+# one that is added for the distances to its lines; the half width beyond which a stroke is an area, the least extent
+# of a drawing, and the length of lines that count as dots.
+LONGER_SIDE, MARGIN, OUTER_MARGIN, THICKEST, SMALLEST, DOT = 48, 1, 7, 8, 24, 6
 # In halves of a character's longer side, which is 20 of the image's 28 pixels: so that 0.1 is a pixel.
 HALF_SIDE = 10 / 28
 PEN_WIDTHS = (0.13, 0.21)
@@ -41,7 +42,7 @@ DENSEST = 0.25
 
 
 class Lines(NamedTuple):
-    """A character's lines: the distance to them (canvas pixels), their centre, and half their longer side."""
+    """A character's lines: the distance to them (raster pixels), their centre, and half their longer side."""
 
     distance: np.ndarray
     centre: np.ndarray
@@ -84,16 +85,18 @@ def _faces_of_classes() -> dict[str, list[Lines]]:
         ),
         key=lambda c: (CATEGORIES.index(unicodedata.category(c)) // 3, c),
     )
-    references = {}
+    references, others = {}, []
     for path, charmap in zip(paths, charmaps, strict=True):
+        others.append((path, charmap & references.keys()))
         references |= _trace(path, [c for c in candidates if c in charmap and c not in references])
     references = {c: references[c] for c in candidates if c in references}
     kept = _distinct(list(references.values()))
-    faces = {c: [lines] for k, (c, lines) in enumerate(references.items()) if k in kept}
-    for path, charmap in zip(paths, charmaps, strict=True):
+    # The reference is there twice: a character's usual form is the most frequent one.
+    faces = {c: [lines, lines] for k, (c, lines) in enumerate(references.items()) if k in kept}
+    for path, charmap in others:
         for c, lines in _trace(path, [c for c in faces if c in charmap]).items():
             pair = np.stack([_plain_distances(faces[c][0]), _plain_distances(lines)])
-            if 0 < _chamfer(pair, pair)[0, 1] < ALIKE:
+            if _chamfer(pair, pair)[0, 1] < ALIKE:
                 faces[c].append(lines)
     return faces
 
@@ -110,8 +113,13 @@ def _trace(font: Path, characters: list[str]) -> dict[str, Lines]:
     traced = {}
     for character, raster, skeleton in zip(characters, rasters, skeletons, strict=True):
         lengths = np.bincount(label(skeleton, np.ones((3, 3)))[0].ravel())[1:]
-        if lengths.min(initial=CANVAS) <= DOT or not skeleton.any() or distance_transform_edt(raster).max() > THICKEST:
+        if (
+            lengths.min(initial=LONGER_SIDE) <= DOT
+            or not skeleton.any()
+            or distance_transform_edt(raster).max() > THICKEST
+        ):
             continue
+        skeleton = np.pad(skeleton, OUTER_MARGIN)
         pixels = np.argwhere(skeleton)
         low, high = pixels.min(axis=0), pixels.max(axis=0)
         lines = Lines(distance_transform_edt(~skeleton), (low + high) / 2, (high - low).max() / 2)
@@ -190,9 +198,10 @@ def _draw(lines: Lines, grid: np.ndarray, pen: float) -> np.ndarray:
 
 
 def _rasters(path: Path, characters: list[str]) -> np.ndarray:
-    """Return the characters as bool (character, CANVAS, CANVAS), each as large as fits; blank ones all False."""
-    font = ImageFont.truetype(str(path), CANVAS, layout_engine=ImageFont.Layout.BASIC)
-    rasters = np.zeros((len(characters), CANVAS, CANVAS), bool)
+    """Return the characters as bool (character, side, side), each as large as fits; blank ones all False."""
+    font = ImageFont.truetype(str(path), 64, layout_engine=ImageFont.Layout.BASIC)
+    side = LONGER_SIDE + 2 * MARGIN
+    rasters = np.zeros((len(characters), side, side), bool)
     for raster, character in zip(rasters, characters, strict=True):
         mask = font.getmask(character, mode="L")
         picture = Image.frombytes("L", mask.size, bytes(mask))
@@ -201,8 +210,8 @@ def _rasters(path: Path, characters: list[str]) -> np.ndarray:
             continue
         picture = picture.crop(box)
         scale = LONGER_SIDE / max(picture.size)
-        picture = picture.resize([max(1, round(side * scale)) for side in picture.size], Image.Resampling.BICUBIC)
-        top, left = (CANVAS - picture.height) // 2, (CANVAS - picture.width) // 2
+        picture = picture.resize([max(1, round(length * scale)) for length in picture.size], Image.Resampling.BICUBIC)
+        top, left = (side - picture.height) // 2, (side - picture.width) // 2
         raster[top : top + picture.height, left : left + picture.width] = np.asarray(picture) > 127
     return rasters
 
@@ -226,7 +235,7 @@ def _deletable() -> np.ndarray:
 def _skeletons(rasters: np.ndarray) -> np.ndarray:
     """Return the one-pixel-wide lines of bool (character, height, width) pictures, by Zhang and Suen's thinning."""
     deletable = _deletable()
-    ink = np.pad(rasters, ((0, 0), (1, 1), (1, 1))).astype(np.uint8)
+    ink = np.pad(rasters, ((0, 0), (1, 1), (1, 1))).view(np.uint8)
     inner = ink[:, 1:-1, 1:-1]
     height, width = inner.shape[1:]
     offsets = [(0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0), (0, 0)]
