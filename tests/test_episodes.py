@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import make_bank
+from random_bank import make_bank
 
 from fedmeta.data.bank import ImageBank, ImageClass
 from fedmeta.data.episodes import (
