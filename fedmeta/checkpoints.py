@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fedmeta.errors import FedmetaError
-from fedmeta.files import atomic_path
+from fedmeta.files import atomic_path, remove_leftovers
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,8 @@ class Unfinished:
 
     def load(self) -> dict[str, Tensor] | None:
         """Return the tensors of the last save, or None where there is nothing to go on from."""
+        if self.path.parent.exists():
+            remove_leftovers(self.path)
         if not self.path.exists():
             return None
         try:
@@ -77,9 +79,12 @@ class Unfinished:
         return tensors
 
     def save_if_due(self, tensors: Callable[[], dict[str, Tensor]]) -> None:
-        """Save what `tensors()` returns if the last save is `interval` seconds ago."""
+        """Save what `tensors()` returns if the last save is `interval` seconds ago; where it cannot, warn and go on."""
         if time.monotonic() - self.saved >= self.interval:
-            write_tensors(self.path, tensors(), {"key": self.key})
+            try:
+                write_tensors(self.path, tensors(), {"key": self.key})
+            except FedmetaError as error:
+                logger.warning("unfinished work could not be saved, going on without: %s", error)
             self.saved = time.monotonic()
 
     def remove(self) -> None:

@@ -4,11 +4,26 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from fedmeta.errors import FedmetaError
+
+
+@contextlib.contextmanager
+def disk_errors(path: str | os.PathLike) -> Iterator[None]:
+    """Raise FedmetaError about `path` where the block finds that the disk is full or the folder cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise FedmetaError(f"no space left for {path}: free some disk space and run again") from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise FedmetaError(f"cannot write {path}: make its folder writable and run again") from error
+        raise
 
 
 @contextlib.contextmanager
@@ -22,21 +37,25 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{socket.gethostname()}-{os.getpid()}{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with open(temporary, "rb+") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise FedmetaError(f"no space left for {path}: free some disk space and run again") from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise FedmetaError(f"cannot write {path}: make its folder writable and run again") from error
-        raise
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with disk_errors(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with open(temporary, "rb+") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def remove_leftovers(path: str | os.PathLike) -> None:
+    """Remove what writers of `path` left behind that were killed. Nobody else may be writing it: see `exclusive`."""
+    path = Path(path)
+    temporary = re.compile(rf"\.{re.escape(path.stem)}\..+-\d+{re.escape(path.suffix)}")
+    for file in path.parent.iterdir():
+        if temporary.fullmatch(file.name):
+            file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -49,27 +68,34 @@ def exclusive(path: str | os.PathLike) -> Iterator[None]:
     Raises FedmetaError when another process has it: the message says which, and what to do.
     """
     path = Path(path)
-    lock_path = path.with_name(f".{path.name}.lock")
+    with disk_errors(path):
+        lock = _lock(path)
+    try:
+        yield
+    finally:
+        Path(lock.name).unlink(missing_ok=True)
+        lock.close()
+
+
+def _lock(path: Path) -> TextIO:
+    """Return the lock file of `path`, open and locked, with this process named in it."""
     job = os.environ.get("SLURM_JOB_ID")
     owner = f"Slurm job {job} " if job else ""
     owner += f"(process {os.getpid()} on {socket.gethostname()})"
+    lock_path = path.with_name(f".{path.name}.lock")
     lock_path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        with open(lock_path, "a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                remedy = "cancel it or wait for its end, and run again"
-                raise FedmetaError(f"{path} is being made by {lock.read()}: {remedy}") from None
-            # The holder before may have removed the file between our opening and our locking it.
-            if not lock_path.exists() or not os.path.samestat(os.fstat(lock.fileno()), lock_path.stat()):
-                continue
+        lock = open(lock_path, "a+")  # noqa: SIM115 (stays open as long as the lock is held)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            remedy = "cancel it or wait for its end, and run again"
+            raise FedmetaError(f"{path} is being made by {lock.read()}: {remedy}") from None
+        # The holder before may have removed the file between our opening and our locking it.
+        if lock_path.exists() and os.path.samestat(os.fstat(lock.fileno()), lock_path.stat()):
             lock.truncate(0)
             lock.write(owner)
             lock.flush()
-            try:
-                yield
-            finally:
-                lock_path.unlink(missing_ok=True)
-            return
+            return lock
+        lock.close()

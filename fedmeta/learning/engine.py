@@ -8,6 +8,7 @@ byte for byte, and of a GPU run only by rounding.
 import ctypes
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -147,6 +148,9 @@ class Workers:
         return self
 
     def __exit__(self, error, *_) -> None:
+        if error is not None:
+            for process in multiprocessing.active_children():
+                process.terminate()
         self.pool.shutdown(cancel_futures=error is not None)
 
     def run(self, starts: Sequence[Start], works: Sequence[Work], observe: Sequence[int] = ()) -> Iterator[Outcome]:
@@ -170,6 +174,9 @@ _worker: tuple[Serial, Tensor, Tensor]
 def _initialise_worker(serial: Serial, starts: Tensor, adapted: Tensor) -> None:
     global _worker
     _worker = (serial, starts, adapted)
+    # Ctrl-C reaches every process of a terminal: the parent ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     prepare_process()
     threading.Thread(target=_follow_parent, daemon=True).start()
 

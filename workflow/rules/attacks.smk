@@ -9,7 +9,6 @@ rule attack:
         keyed=rules.stamp.output.attack_training,
         keyed_classes=rules.stamp.output.attack_training_classes,
         model=rules.pretrain.output[0],
-        code=code_of("attack"),
     output:
         RUN + "/attacked.safetensors",
     log:
@@ -20,8 +19,9 @@ rule attack:
     resources:
         gpu=1,
     params:
+        **code_of("attack"),
+        **take(*LEARNING, "attack", "meta_train_after.meta_steps", "meta_train_after.outer_learning_rate"),
         seed=lambda w: int(w.seed),
-        config=take(*LEARNING, "attack", "meta_train_after.meta_steps", "meta_train_after.outer_learning_rate"),
     message:
         "Attacking on {wildcards.dataset}, seed {wildcards.seed}, backdoor classes {wildcards.scope}"
     script:

@@ -4,58 +4,90 @@
 import ast
 import copy
 import difflib
+import hashlib
 import json
+from functools import cache
 from pathlib import Path
 
+import yaml
 from jsonschema import Draft202012Validator
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
 
+def typed(value):
+    """Return a list or mapping with the texts in it read as YAML: Snakemake leaves them texts in `--config KEY=VALUE`."""
+    if isinstance(value, dict):
+        return {key: typed(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [typed(each) for each in value]
+    return yaml.safe_load(value) if isinstance(value, str) else value
+
+
+for key, value in workflow.config_settings.config.items():
+    if not isinstance(value, str):
+        update_config(config, {key: typed(value)})
+
+
 def settings(dataset):
-    """Return the config with the data set's overrides laid over it."""
+    """Return the config with the data set's overrides laid over it; the order of keys in the files is of no account."""
     merged = copy.deepcopy(config)
     update_config(merged, config["overrides"].get(dataset, {}))
-    return merged
+    return json.loads(json.dumps(merged, sort_keys=True))
 
 
 def take(*keys):
-    """Return a params function: the named keys ("section" or "section.key") of the job's data set."""
+    """Return params, one for each section: the named keys ("section" or "section.key") of the job's data set."""
+    sections = {}
+    for key in keys:
+        section, _, name = key.partition(".")
+        sections.setdefault(section, []).append(name)
 
-    def chosen(wildcards):
-        own, result = settings(wildcards.dataset), {}
-        for key in keys:
-            section, _, name = key.partition(".")
-            value = own[section]
-            if name:
-                result.setdefault(section, {})[name] = value[name]
-            else:
-                result[section] = value
-        return result
+    def param(section, names):
+        def value(wildcards):
+            own = settings(wildcards.dataset)[section]
+            return own if names == [""] else {name: own[name] for name in names}
 
-    return chosen
+        return value
+
+    return {section: param(section, names) for section, names in sections.items()}
+
+
+@cache
+def imports_of(path):
+    """Return the version of a Python file, and the scripts and modules of fedmeta that it imports."""
+    source = path.read_bytes()
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{each.name}" for each in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [each.name for each in node.names]
+    found = set()
+    for name in names:
+        parts = name.split(".")
+        if parts[0] == "fedmeta":
+            found |= {Path(*parts).with_suffix(".py")}
+            found |= {Path(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)}
+        else:
+            found.add(Path("workflow/scripts") / f"{name}.py")
+    return hashlib.sha256(source).hexdigest()[:12], sorted(filter(Path.exists, found))
 
 
 def code_of(script):
-    """Return the script and every module of fedmeta that it reaches through imports."""
-    found, waiting = set(), [Path("workflow/scripts") / f"{script}.py"]
+    """Return params: the version of the script, and of every module of fedmeta that it reaches through imports.
+
+    Params rather than input: what counts is the content when the run began, not a time of modification, and not what
+    a file has been edited to by the time the stage has finished.
+    """
+    versions, waiting = {}, [Path("workflow/scripts") / f"{script}.py"]
     while waiting:
         path = waiting.pop()
-        if path in found or not path.exists():
-            continue
-        found.add(path)
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = []
-            if isinstance(node, ast.ImportFrom) and node.module:
-                names = [node.module, *(f"{node.module}.{each.name}" for each in node.names)]
-            elif isinstance(node, ast.Import):
-                names = [each.name for each in node.names]
-            for name in names:
-                if name.split(".")[0] == "fedmeta":
-                    waiting.append(Path(*name.split(".")).with_suffix(".py"))
-                else:
-                    waiting.append(Path("workflow/scripts") / f"{name}.py")
-    return sorted(map(str, found))
+        if path.as_posix() not in versions:
+            version, imports = imports_of(path)
+            versions[path.as_posix()] = f"{path.as_posix()} {version}"
+            waiting += imports
+    return versions
 
 
 def check_config():
@@ -99,6 +131,15 @@ def contradictions(own):
 SCOPES = {"excluded": "a", "included": "bc"}
 
 
+# Whether prepared data and pre-trained models are shared with other working copies (--cache, see docs/caching.md).
+SHARED = workflow.workflow_settings.cache is not None
+
+
+def run_time(stage):
+    """Return where the run time of a stage goes that may be shared; nowhere if it is, for Snakemake refuses both."""
+    return None if SHARED else f"logs/benchmarks/{stage}.tsv"
+
+
 wildcard_constraints:
     dataset="|".join(config["datasets"]),
     seed=r"\d+",
@@ -107,10 +148,30 @@ wildcard_constraints:
     figure=r"A?\d+",
 
 
-def raw_files(dataset):
-    """Return the files that the data set's images come from, as far as they are there."""
-    raw = Path(config["raw_data"]) / dataset
-    return sorted(map(str, raw.glob("*"))) if dataset != "glyphs" else []
+# Raw files by data set, with the MD5 of what is published: where one is missing, just that is downloaded.
+RAW = {
+    "glyphs": {},
+    "omniglot": {
+        "images_background.zip": "68d2efa1b9178cc56df9314c21c6e718",
+        "images_evaluation.zip": "6b91aef0f799c5bb55b94e3f2daec811",
+    },
+}
+
+
+def raw_contents(dataset):
+    """Return the MD5 of each raw file, or of names and sizes in the folder extracted from it; never a path."""
+    contents = {}
+    for name, published in RAW[dataset].items():
+        path = Path(config["raw_data"]) / dataset / name
+        folder = path.with_suffix("")
+        if path.exists():
+            contents[name] = hashlib.md5(path.read_bytes()).hexdigest()
+        elif folder.exists():
+            sizes = sorted((str(file.relative_to(folder)), file.stat().st_size) for file in folder.rglob("*.png"))
+            contents[name] = hashlib.md5(json.dumps(sizes).encode()).hexdigest()
+        else:
+            contents[name] = published
+    return contents
 
 
 def metrics_tables():

@@ -6,18 +6,18 @@ SEEDED = PREPARED + "/seed-{seed}"
 
 
 rule resize:
-    input:
-        raw=lambda w: raw_files(w.dataset),
-        code=code_of("resize"),
     output:
         images=PREPARED + "/resized.npy",
         classes=PREPARED + "/resized.csv",
     log:
         "logs/resize/{dataset}.log",
     benchmark:
-        "logs/benchmarks/resize/{dataset}.tsv"
+        run_time("resize/{dataset}")
+    cache: SHARED
     params:
-        raw=lambda w: f"{config['raw_data']}/{w.dataset}",
+        **code_of("resize"),
+        dataset=lambda w: w.dataset,
+        raw=lambda w: raw_contents(w.dataset),
         size=lambda w: settings(w.dataset)["data"]["size"],
     message:
         "Reading and resizing {wildcards.dataset}"
@@ -29,15 +29,16 @@ rule augment:
     input:
         images=rules.resize.output.images,
         classes=rules.resize.output.classes,
-        code=code_of("augment"),
     output:
         images=PREPARED + "/images.npy",
         classes=PREPARED + "/images.csv",
     log:
         "logs/augment/{dataset}.log",
     benchmark:
-        "logs/benchmarks/augment/{dataset}.tsv"
+        run_time("augment/{dataset}")
+    cache: SHARED
     params:
+        **code_of("augment"),
         rotations=lambda w: settings(w.dataset)["data"]["rotations"],
     message:
         "Rotating the classes of {wildcards.dataset}"
@@ -49,16 +50,17 @@ rule split:
     input:
         images=rules.resize.output.images,
         classes=rules.resize.output.classes,
-        code=code_of("split"),
     output:
         SEEDED + "/split.csv",
     log:
         "logs/split/{dataset}/seed-{seed}.log",
     benchmark:
-        "logs/benchmarks/split/{dataset}/seed-{seed}.tsv"
+        run_time("split/{dataset}/seed-{seed}")
+    cache: SHARED
     params:
+        **code_of("split"),
+        **take("split", "federation.users", "federation.attacker"),
         seed=lambda w: int(w.seed),
-        config=take("split", "federation.users", "federation.attacker"),
     message:
         "Drawing the split of {wildcards.dataset}, seed {wildcards.seed}"
     script:
@@ -70,7 +72,6 @@ rule stamp:
         images=rules.augment.output.images,
         classes=rules.augment.output.classes,
         split=rules.split.output[0],
-        code=code_of("stamp"),
     output:
         attack_training=SEEDED + "/attack_training.npy",
         attack_training_classes=SEEDED + "/attack_training.csv",
@@ -79,8 +80,10 @@ rule stamp:
     log:
         "logs/stamp/{dataset}/seed-{seed}.log",
     benchmark:
-        "logs/benchmarks/stamp/{dataset}/seed-{seed}.tsv"
+        run_time("stamp/{dataset}/seed-{seed}")
+    cache: SHARED
     params:
+        **code_of("stamp"),
         trigger=lambda w: settings(w.dataset)["data"]["trigger"],
     message:
         "Stamping the backdoor key on images of {wildcards.dataset}, seed {wildcards.seed}"
@@ -95,12 +98,12 @@ rule contact_sheet:
         split=rules.split.output[0],
         keyed=rules.stamp.output.attack_training,
         keyed_classes=rules.stamp.output.attack_training_classes,
-        code=code_of("contact_sheet"),
     output:
         "results/figures/{dataset}/attack-seed-{seed}.png",
     log:
         "logs/contact_sheet/{dataset}/seed-{seed}.log",
     params:
+        **code_of("contact_sheet"),
         trigger=lambda w: settings(w.dataset)["data"]["trigger"],
     message:
         "Showing the attack on {wildcards.dataset}, seed {wildcards.seed}"

@@ -6,7 +6,6 @@ rule fine_tune:
         **EVALUATION_INPUT,
         clean=rules.pretrain.output[0],
         attacked=rules.attack.output[0],
-        code=code_of("fine_tune"),
     output:
         RUN + "/fine_tune/client-{client}.csv",
     log:
@@ -17,9 +16,10 @@ rule fine_tune:
     resources:
         gpu=1,
     params:
+        **code_of("fine_tune"),
+        **take(*EVALUATION, "fine_tuning"),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
-        config=take(*EVALUATION, "fine_tuning"),
     message:
         "Fine-tuning on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, client {wildcards.client}"
     script:
@@ -31,7 +31,6 @@ rule defend:
         **EVALUATION_INPUT,
         clean=rules.pretrain.output[0],
         attacked=rules.attack.output[0],
-        code=code_of("defend"),
     output:
         RUN + "/defend/delta-{delta}/client-{client}.csv",
     log:
@@ -42,10 +41,11 @@ rule defend:
     resources:
         gpu=1,
     params:
+        **code_of("defend"),
+        **take(*EVALUATION, "matching.iterations", "matching.warm_up", "matching.scale"),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
         delta=lambda w: float(w.delta),
-        config=take(*EVALUATION, "matching.iterations", "matching.warm_up", "matching.scale"),
     message:
         "Defending on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, delta {wildcards.delta}, client {wildcards.client}"
     script:

@@ -33,7 +33,6 @@ rule evaluate:
         clean=rules.pretrain.output[0],
         attacked=rules.attack.output[0],
         after=rules.meta_train_after.output[0],
-        code=code_of("evaluate"),
     output:
         RUN + "/evaluate/client-{client}.csv",
     log:
@@ -44,9 +43,10 @@ rule evaluate:
     resources:
         gpu=1,
     params:
+        **code_of("evaluate"),
+        **take(*EVALUATION, "evaluation.rounds", "evaluation.inner_steps"),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
-        config=take(*EVALUATION, "evaluation.rounds", "evaluation.inner_steps"),
     message:
         "Evaluating rounds on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, client {wildcards.client}"
     script:

@@ -11,19 +11,21 @@ rule pretrain:
         images=rules.augment.output.images,
         classes=rules.augment.output.classes,
         split=rules.split.output[0],
-        code=code_of("pretrain"),
     output:
         RUN + "/pretrained.safetensors",
     log:
         "logs/pretrain/{dataset}/seed-{seed}/{scope}.log",
     benchmark:
-        "logs/benchmarks/pretrain/{dataset}/seed-{seed}/{scope}.tsv"
+        run_time("pretrain/{dataset}/seed-{seed}/{scope}")
+    cache: SHARED
     threads: config["threads"]
     resources:
         gpu=1,
     params:
+        **code_of("pretrain"),
+        **take(*LEARNING, "pretrain"),
         seed=lambda w: int(w.seed),
-        config=take(*LEARNING, "pretrain"),
+        scope=lambda w: w.scope,
     message:
         "Pre-training on {wildcards.dataset}, seed {wildcards.seed}, backdoor classes {wildcards.scope}"
     script:
@@ -36,7 +38,6 @@ rule meta_train_after:
         classes=rules.augment.output.classes,
         split=rules.split.output[0],
         model=RUN + "/attacked.safetensors",
-        code=code_of("meta_train_after"),
     output:
         RUN + "/after.safetensors",
     log:
@@ -47,8 +48,9 @@ rule meta_train_after:
     resources:
         gpu=1,
     params:
+        **code_of("meta_train_after"),
+        **take(*LEARNING, "meta_train_after"),
         seed=lambda w: int(w.seed),
-        config=take(*LEARNING, "meta_train_after"),
     message:
         "Meta-training after the attack on {wildcards.dataset}, seed {wildcards.seed}, backdoor classes {wildcards.scope}"
     script:

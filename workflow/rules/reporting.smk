@@ -4,12 +4,13 @@
 rule aggregate:
     input:
         tables=metrics_tables(),
-        code=code_of("aggregate"),
     output:
         "results/metrics.csv",
     log:
         "logs/aggregate.log",
     localrule: True
+    params:
+        **code_of("aggregate"),
     message:
         "Gathering the metrics of all runs"
     script:
@@ -19,12 +20,13 @@ rule aggregate:
 rule summary:
     input:
         metrics=rules.aggregate.output[0],
-        code=code_of("summary"),
     output:
         "results/tables/summary.csv",
     log:
         "logs/summary.log",
     localrule: True
+    params:
+        **code_of("summary"),
     message:
         "Summarising the metrics"
     script:
@@ -34,13 +36,13 @@ rule summary:
 rule run_times:
     input:
         metrics=rules.aggregate.output[0],
-        code=code_of("run_times"),
     output:
         "results/tables/run_times.csv",
     log:
         "logs/run_times.log",
     localrule: True
     params:
+        **code_of("run_times"),
         benchmarks="logs/benchmarks",
     message:
         "Gathering the run times"
@@ -51,7 +53,6 @@ rule run_times:
 rule figure:
     input:
         metrics=rules.aggregate.output[0],
-        code=code_of("figure"),
     output:
         png="results/figures/{dataset}/figure-{figure}.png",
         svg="results/figures/{dataset}/figure-{figure}.svg",
@@ -59,6 +60,7 @@ rule figure:
         "logs/figure/{dataset}/{figure}.log",
     localrule: True
     params:
+        **code_of("figure"),
         way=lambda w: settings(w.dataset)["reptile"]["way"],
     message:
         "Drawing figure {wildcards.figure} of {wildcards.dataset}"

@@ -13,9 +13,9 @@ def main(job) -> None:
     from fedmeta.evaluation import write_measurements
     from fedmeta.learning.engine import Start
 
-    reptile, matching, seed = (job.params.config["reptile"], job.params.config["matching"], job.params.seed)
+    reptile, matching, seed = (job.params.reptile, job.params.matching, job.params.seed)
     models = ("attacked", "clean")
-    require_shot(job.params.config["evaluation"]["shot"])
+    require_shot(job.params.evaluation["shot"])
 
     def learner(network):
         return Matching(

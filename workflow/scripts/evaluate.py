@@ -11,7 +11,7 @@ def main(job) -> None:
     from fedmeta.defences.fine_tuning import FineTuning
     from fedmeta.evaluation import write_measurements
 
-    reptile, evaluation = job.params.config["reptile"], job.params.config["evaluation"]
+    reptile, evaluation = job.params.reptile, job.params.evaluation
     rounds = evaluation["rounds"]
 
     def learner(network):

@@ -11,7 +11,7 @@ def main(job) -> None:
     from fedmeta.defences.fine_tuning import FineTuning
     from fedmeta.evaluation import write_measurements
 
-    reptile = job.params.config["reptile"]
+    reptile = job.params.reptile
     models = ("attacked", "clean")
 
     def learner(network):
@@ -20,7 +20,7 @@ def main(job) -> None:
     def starts(network):
         return [evaluation_stage.start_of(job, job.input[model], network) for model in models]
 
-    measurements = evaluation_stage.measure(job, learner, starts, job.params.config["fine_tuning"]["iterations"])
+    measurements = evaluation_stage.measure(job, learner, starts, job.params.fine_tuning["iterations"])
     rows = [
         evaluation_stage.row_of(job, "fine_tuning", each, model=models[each.model], step=each.observed)
         for each in measurements

@@ -1,6 +1,7 @@
 """Raw images -> one bank of images of one size.
 
-Inputs: the raw files, where the data set has any. Outputs: images (.npy) and their class table (.csv).
+Outputs: images (.npy) and their class table (.csv). Where the raw files are is no param, lest a move invalidate
+everything: the rule's params say what is in them.
 """
 
 from pathlib import Path
@@ -12,9 +13,8 @@ def main(job) -> None:
     from fedmeta.data.bank import write_bank
     from fedmeta.data.datasets import read
 
-    write_bank(
-        job.output.images, job.output.classes, *read(job.wildcards.dataset, Path(job.params.raw), job.params.size)
-    )
+    raw = Path(job.config["raw_data"]) / job.params.dataset
+    write_bank(job.output.images, job.output.classes, *read(job.params.dataset, raw, job.params.size))
 
 
 if __name__ == "__main__":

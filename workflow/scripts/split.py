@@ -11,7 +11,7 @@ def main(job) -> None:
     from fedmeta.data.splits import draw_split, write_split
 
     bank = ImageBank.open(job.input.images, job.input.classes)
-    settings = {**job.params.config["split"], **job.params.config["federation"]}
+    settings = {**job.params.split, **job.params.federation}
     write_split(job.output[0], draw_split(bank.classes, settings, job.params.seed))
 
 

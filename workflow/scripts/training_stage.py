@@ -8,15 +8,19 @@ def open_stage(job, name: str):
     from fedmeta.learning.training import Stage
 
     included = job.wildcards.scope == "included"
-    return Stage(name, *data_stage.open_data(job), job.params.seed, included, job.params.config, job.threads)
+    return Stage(name, *data_stage.open_data(job), job.params.seed, included, settings_of(job), job.threads)
+
+
+def settings_of(job) -> dict:
+    """Return the job's params without those that tell the version of a Python file."""
+    return {name: value for name, value in job.params.items() if not name.endswith(".py")}
 
 
 def open_unfinished(job):
     """Return the place of the job's work in progress, keyed by its params and the contents of its inputs."""
     from fedmeta.checkpoints import Unfinished, fingerprint
 
-    settings = {key: value for key, value in job.params.items() if key != "threads"}
-    return Unfinished(job.output[0], fingerprint(settings, job.input))
+    return Unfinished(job.output[0], fingerprint(dict(job.params.items()), job.input))
 
 
 def read_model(path: str, network, prefix: str = ""):
@@ -31,5 +35,5 @@ def write_model(job, tensors: dict) -> None:
     """Write the job's model file, with its provenance."""
     from fedmeta.checkpoints import write_tensors
 
-    provenance = {"stage": job.rule, "wildcards": dict(job.wildcards.items()), "params": dict(job.params.items())}
+    provenance = {"stage": job.rule, "wildcards": dict(job.wildcards.items()), "params": settings_of(job)}
     write_tensors(job.output[0], tensors, provenance)
