@@ -31,7 +31,8 @@ def copy_project(folder: Path) -> Path:
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Run snakemake in a copy of the project, with that copy's modules."""
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "2", "--resources", "gpu=1", *arguments],
+        # Targets come first: Snakemake would take one after --resources for a resource.
+        [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", "gpu=1"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True,
