@@ -1,7 +1,6 @@
 """The real workflow, from raw images to figures, on a tiny config: what a user types, in a copy of the project."""
 
 import csv
-import os
 import shutil
 import subprocess
 import sys
@@ -29,12 +28,11 @@ def copy_project(folder: Path) -> Path:
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run snakemake in a copy of the project, with that copy's modules."""
+    """Run snakemake in a copy of the project; the stages use that copy's modules, whichever are installed."""
     return subprocess.run(
         # Targets come first: Snakemake would take one after --resources for a resource.
         [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", "gpu=1"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
         check=False,
