@@ -1,5 +1,7 @@
 """What is said of the project in several places is the same in all of them."""
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -18,3 +20,9 @@ def test_the_conda_environment_holds_what_the_stages_need():
         f"python{project['requires-python']}",
         *(f"{CONDA_NAMES.get(name, name)}{relation}{version}" for name, relation, version in named),
     }
+
+
+def test_snakemakes_own_lint_has_no_complaint():
+    lint = subprocess.run([sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True)
+    assert lint.returncode == 0, lint.stdout + lint.stderr
+    assert "in a good condition" in lint.stderr

@@ -7,11 +7,13 @@ rule fine_tune:
         clean=rules.pretrain.output[0],
         attacked=rules.attack.output[0],
     output:
-        RUN + "/fine_tune/client-{client}.csv",
+        f"{RUN}/fine_tune/client-{{client}}.csv",
     log:
         "logs/fine_tune/{dataset}/seed-{seed}/{scope}/client-{client}.log",
     benchmark:
         "logs/benchmarks/fine_tune/{dataset}/seed-{seed}/{scope}/client-{client}.tsv"
+    conda:
+        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
@@ -32,11 +34,13 @@ rule defend:
         clean=rules.pretrain.output[0],
         attacked=rules.attack.output[0],
     output:
-        RUN + "/defend/delta-{delta}/client-{client}.csv",
+        f"{RUN}/defend/delta-{{delta}}/client-{{client}}.csv",
     log:
         "logs/defend/{dataset}/seed-{seed}/{scope}/delta-{delta}/client-{client}.log",
     benchmark:
         "logs/benchmarks/defend/{dataset}/seed-{seed}/{scope}/delta-{delta}/client-{client}.tsv"
+    conda:
+        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,

@@ -12,12 +12,14 @@ rule pretrain:
         classes=rules.augment.output.classes,
         split=rules.split.output[0],
     output:
-        RUN + "/pretrained.safetensors",
+        f"{RUN}/pretrained.safetensors",
     log:
         "logs/pretrain/{dataset}/seed-{seed}/{scope}.log",
     benchmark:
         run_time("pretrain/{dataset}/seed-{seed}/{scope}")
     cache: SHARED
+    conda:
+        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
@@ -37,13 +39,15 @@ rule meta_train_after:
         images=rules.augment.output.images,
         classes=rules.augment.output.classes,
         split=rules.split.output[0],
-        model=RUN + "/attacked.safetensors",
+        model=f"{RUN}/attacked.safetensors",
     output:
-        RUN + "/after.safetensors",
+        f"{RUN}/after.safetensors",
     log:
         "logs/meta_train_after/{dataset}/seed-{seed}/{scope}.log",
     benchmark:
         "logs/benchmarks/meta_train_after/{dataset}/seed-{seed}/{scope}.tsv"
+    conda:
+        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,

@@ -9,6 +9,8 @@ rule aggregate:
     log:
         "logs/aggregate.log",
     localrule: True
+    conda:
+        "../envs/fedmeta.yaml"
     params:
         **code_of("aggregate"),
     message:
@@ -25,6 +27,8 @@ rule summary:
     log:
         "logs/summary.log",
     localrule: True
+    conda:
+        "../envs/fedmeta.yaml"
     params:
         **code_of("summary"),
     message:
@@ -41,6 +45,8 @@ rule run_times:
     log:
         "logs/run_times.log",
     localrule: True
+    conda:
+        "../envs/fedmeta.yaml"
     params:
         **code_of("run_times"),
         benchmarks="logs/benchmarks",
@@ -59,6 +65,8 @@ rule figure:
     log:
         "logs/figure/{dataset}/{figure}.log",
     localrule: True
+    conda:
+        "../envs/fedmeta.yaml"
     params:
         **code_of("figure"),
         way=lambda w: settings(w.dataset)["reptile"]["way"],
