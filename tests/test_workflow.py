@@ -17,11 +17,11 @@ TINY = ("--configfile", "config/tiny.yaml")
 
 
 def copy_project(folder: Path) -> Path:
-    """Copy what a run needs into `folder`."""
+    """Copy what a run needs into `folder`, compiled kernels too where there are some."""
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("*.pyc"))
         else:
             shutil.copy(source, folder / part)
     return folder

@@ -6,6 +6,7 @@ import copy
 import difflib
 import hashlib
 import json
+import os
 from functools import cache
 from pathlib import Path
 
@@ -29,6 +30,7 @@ for key, value in workflow.config_settings.config.items():
         update_config(config, {key: typed(value)})
 
 
+@cache
 def settings(dataset):
     """Return the config with the data set's overrides laid over it; the order of keys in the files is of no account."""
     merged = copy.deepcopy(config)
@@ -123,6 +125,17 @@ def contradictions(own):
         yield "evaluation.rounds", f"meta_train_after.rounds is only {own['meta_train_after']['rounds']}"
     if evaluation["shot"] < 2:
         yield "evaluation.shot", "the matching network's leave-one-out training needs 2 or more"
+
+
+def check_folders():
+    """Raise WorkflowError with one line about a folder that cannot be written, which Snakemake would find out late."""
+    for folder in ("data/prepared", "results", "logs"):
+        if Path(folder).exists() and not os.access(folder, os.W_OK):
+            raise WorkflowError(f"cannot write {folder}: make it writable and run again")
+
+
+onstart:
+    check_folders()
 
 
 # ----------------------------------------------------------------------
