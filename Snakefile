@@ -13,6 +13,7 @@ include: "workflow/rules/common.smk"
 check_config()
 
 
+include: "workflow/rules/raw_data.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/learning.smk"
 include: "workflow/rules/attacks.smk"

@@ -76,13 +76,13 @@ def imports_of(path):
     return hashlib.sha256(source).hexdigest()[:12], sorted(filter(Path.exists, found))
 
 
-def code_of(script):
+def code_of(script, folder="workflow/scripts"):
     """Return params: the version of the script, and of every module of fedmeta that it reaches through imports.
 
     Params rather than input: what counts is the content when the run began, not a time of modification, and not what
     a file has been edited to by the time the stage has finished.
     """
-    versions, waiting = {}, [Path("workflow/scripts") / f"{script}.py"]
+    versions, waiting = {}, [Path(folder) / f"{script}.py"]
     while waiting:
         path = waiting.pop()
         if path.as_posix() not in versions:
@@ -159,32 +159,6 @@ wildcard_constraints:
     client=r"\d+",
     scope="excluded|included",
     figure=r"A?\d+",
-
-
-# Raw files by data set, with the MD5 of what is published: where one is missing, just that is downloaded.
-RAW = {
-    "glyphs": {},
-    "omniglot": {
-        "images_background.zip": "68d2efa1b9178cc56df9314c21c6e718",
-        "images_evaluation.zip": "6b91aef0f799c5bb55b94e3f2daec811",
-    },
-}
-
-
-def raw_contents(dataset):
-    """Return the MD5 of each raw file, or of names and sizes in the folder extracted from it; never a path."""
-    contents = {}
-    for name, published in RAW[dataset].items():
-        path = Path(config["raw_data"]) / dataset / name
-        folder = path.with_suffix("")
-        if path.exists():
-            contents[name] = hashlib.md5(path.read_bytes()).hexdigest()
-        elif folder.exists():
-            sizes = sorted((str(file.relative_to(folder)), file.stat().st_size) for file in folder.rglob("*.png"))
-            contents[name] = hashlib.md5(json.dumps(sizes).encode()).hexdigest()
-        else:
-            contents[name] = published
-    return contents
 
 
 def metrics_tables():

@@ -18,6 +18,7 @@ rule resize:
         "../envs/fedmeta.yaml"
     params:
         **code_of("resize"),
+        reader=lambda w: code_of(w.dataset, "fedmeta/data"),
         dataset=lambda w: w.dataset,
         raw=lambda w: raw_contents(w.dataset),
         size=lambda w: settings(w.dataset)["data"]["size"],
