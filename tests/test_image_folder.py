@@ -68,6 +68,14 @@ def test_grey_images_have_one_channel_with_black_255(tmp_path):
     assert np.array_equal(images[..., 0], 255 - np.stack([grey, grey, grey // 128 * 255, grey]))
 
 
+@pytest.mark.parametrize("kind", ["jpeg", "webp"])
+def test_grey_images_compressed_as_colour_are_grey(tmp_path, kind):
+    grey = np.repeat(noise(1, shape=(24, 24, 1)), 3, axis=-1)
+    put(tmp_path, {f"a/{quality}.{kind}": encoded(grey, kind, quality=quality) for quality in (40, 75, 95)})
+    images, _ = read_all(tmp_path)
+    assert images.shape == (3, 12, 12, 1)
+
+
 def test_one_colour_image_makes_all_of_them_colour(tmp_path):
     grey, colour = noise(1, shape=(12, 12)), noise(2, shape=(12, 12, 3))
     put(tmp_path, {"a/1.png": encoded(grey), "b/1.png": encoded(colour)})

@@ -11,6 +11,9 @@ from fedmeta.data.bank import ImageClass
 from fedmeta.data.raw_images import SUFFIXES, RawClass, class_folders, decode, image_files, read_classes, square
 from fedmeta.errors import FedmetaError
 
+# The channels of a grey image that was compressed as a colour one differ by no more than this.
+COLOURLESS = 8
+
 
 def read(raw: Path, size: int) -> tuple[Iterator[np.ndarray], list[ImageClass]]:
     """Return images and classes of `raw`/CLASS/IMAGE; classes and their images are in the order of their names.
@@ -45,8 +48,7 @@ def _has_colour(path: Path, size: int) -> bool:
     image = _decode(path, size)
     if image.mode == "L":
         return False
-    pixels = np.asarray(image)
-    return bool((pixels[..., 1:] != pixels[..., :1]).any())
+    return bool(np.ptp(np.asarray(image), axis=-1).max() > COLOURLESS)
 
 
 def _decode(path: Path, size: int) -> Image.Image:
