@@ -34,6 +34,11 @@ def test_the_files_are_plain_numpy_and_csv(paths, images):
         assert [row["name"] for row in csv.DictReader(file)] == ["Greek/alpha, small", "b"]
 
 
+def test_a_row_s_class_is_the_one_whose_rows_hold_it(paths):
+    bank = ImageBank.open(*paths)
+    assert [bank.class_of(row) for k in range(2) for row in bank.rows(k)] == [*CLASSES[:1] * 3, *CLASSES[1:] * 2]
+
+
 def test_images_are_mapped_and_cannot_be_changed(paths):
     images = ImageBank.open(*paths).images
     assert isinstance(images, np.memmap)

@@ -167,5 +167,6 @@ def test_too_few_classes_or_examples_are_named():
     rows = [bank.rows(k) for k in range(4)]
     with pytest.raises(FedmetaError, match="4 classes for a 5-way"):
         BenignEpisodes(bank, rows, SHAPE, 1, "test")
-    with pytest.raises(FedmetaError, match="only 3 examples, 4 are needed"):
-        BenignEpisodes(bank, rows, EpisodeShape(3, 4, 1, 4), 1, "test")
+    fewer = [rows[0], rows[1], rows[2][1:], rows[3]]
+    with pytest.raises(FedmetaError, match="meta-training: class 2 has only 2 examples, 3 are needed: give it more"):
+        BenignEpisodes(bank, fewer, EpisodeShape(3, 3, 1, 4), 1, "test")

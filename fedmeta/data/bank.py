@@ -53,6 +53,10 @@ class ImageBank:
             raise FedmetaError(f"{classes_path} does not belong to {images_path}: delete both and run again")
         return cls(images, classes)
 
+    def class_of(self, row: int) -> ImageClass:
+        """Return the class of an image."""
+        return next(c for c in self.classes if row < c.first + c.examples)
+
     def rows(self, k: int) -> np.ndarray:
         """Return the image rows of class `k`: int64, (example,)."""
         return self.classes[k].first + np.arange(self.classes[k].examples)

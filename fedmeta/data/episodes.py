@@ -75,11 +75,14 @@ def draw_with_refill(random: np.random.Generator, rows: np.ndarray, count: int) 
     return np.concatenate(passes)[:count]
 
 
-def require_examples(pool: Pool, needed: int, what: str) -> None:
-    """Raise FedmetaError if a class of the pool has fewer than `needed` images."""
-    fewest = min((len(rows) for rows in pool), default=0)
-    if fewest < needed:
-        raise FedmetaError(f"{what}: a class has only {fewest} examples, {needed} are needed; lower shot or queries")
+def require_examples(bank: ImageBank, pool: Pool, needed: int, what: str) -> None:
+    """Raise FedmetaError naming a class of the pool that has fewer than `needed` images."""
+    for rows in pool:
+        if len(rows) < needed:
+            name = bank.class_of(rows[0]).name
+            raise FedmetaError(
+                f"{what}: class {name} has only {len(rows)} examples, {needed} are needed: give it more, or lower shot"
+            )
 
 
 def require_classes(pool: Pool, needed: int, what: str) -> None:
@@ -93,7 +96,7 @@ class BenignEpisodes:
 
     def __init__(self, bank: ImageBank, pool: Pool, shape: EpisodeShape, seed: int, stage: str):
         require_classes(pool, shape.way, "meta-training")
-        require_examples(pool, shape.shot, "meta-training")
+        require_examples(bank, pool, shape.shot, "meta-training")
         self.bank, self.pool, self.shape, self.seed, self.stage = bank, pool, shape, seed, stage
 
     def draw(self, *names: int) -> Episode:
@@ -124,7 +127,7 @@ class AttackEpisodes:
         stage: str,
     ):
         require_classes(pool, shape.way - 1, "the attacker's training")
-        require_examples([*pool, target_rows], 1, "the attacker's training")
+        require_examples(bank, [*pool, target_rows], 1, "the attacker's training")
         self.bank, self.pool, self.target_rows, self.keyed = bank, pool, target_rows, keyed
         self.target_output, self.shape, self.seed, self.stage = target_output, shape, seed, stage
         self.backdoor_shot = round(shape.shot * ratio[0] / sum(ratio))
@@ -187,9 +190,11 @@ class EvaluationEpisodes:
     ):
         present = int(case == "c")
         require_classes(data.support_pool, shape.way - 1 - present, "evaluation")
-        require_examples(data.support_pool, shape.shot, "evaluation, training examples")
-        require_examples(data.query_pool, 1, "evaluation, validation examples")
-        require_examples([data.target_rows, *data.backdoor_pool], shape.shot + 1, "evaluation, reserved classes")
+        require_examples(data.bank, data.support_pool, shape.shot, "evaluation, training examples")
+        require_examples(data.bank, data.query_pool, 1, "evaluation, validation examples")
+        require_examples(
+            data.bank, [data.target_rows, *data.backdoor_pool], shape.shot + 1, "evaluation, reserved classes"
+        )
         self.data, self.case, self.target_output = data, case, target_output
         self.shape, self.queries, self.seed = shape, queries, seed
 
@@ -234,7 +239,7 @@ class MetaTestingEpisodes:
 
     def __init__(self, data: EvaluationData, shape: EpisodeShape, queries: int, seed: tuple[int, int]):
         require_classes(data.meta_testing_pool, shape.way, "meta-testing")
-        require_examples(data.meta_testing_pool, shape.shot + 1, "meta-testing")
+        require_examples(data.bank, data.meta_testing_pool, shape.shot + 1, "meta-testing")
         self.data, self.shape, self.queries, self.seed = data, shape, queries, seed
 
     def draw(self, *names: int) -> Episode:
