@@ -33,7 +33,7 @@ bench: setup ## time episodes against what people write and against the bare con
 	$(BIN)/python benchmarks/episodes.py
 
 why: setup ## say which stages would run, and for what reason, without running them
-	$(SNAKEMAKE) --dry-run --quiet rules
+	@$(SNAKEMAKE) --dry-run | $(BIN)/python workflow/why.py
 
 lint: setup ## check style and the workflow's own lint
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile workflow && $(BIN)/snakemake --lint

@@ -8,6 +8,8 @@ import modulefinder
 import os
 import re
 import shutil
+import subprocess
+import sys
 import zipfile
 from functools import partial
 
@@ -162,15 +164,42 @@ def test_an_edit_can_be_accepted_without_running(finished):
 
 def test_the_reason_names_the_module_and_the_value(finished):
     source = (finished.folder / "fedmeta/data/trigger.py").read_text()
-    with finished.edited("fedmeta/data/trigger.py", source + "\n"):
-        text = finished.printed()
-    assert re.search(
-        r"Reason: Params have changed.* before: 'fedmeta/data/trigger.py \w+' now: 'fedmeta/data/trig", text
-    )
     config = (finished.folder / "config.yaml").read_text()
-    with finished.edited("config.yaml", config.replace("boost: 3", "boost: 7")):
-        text = finished.printed()
-    assert re.search(r"Reason: Params have changed.* before: {.*'boost': 3.*} now: {.*'boost': 7", text)
+    table = finished.folder / "results/glyphs/seed-1/excluded/evaluate/client-2.csv"
+    table.rename(table.with_name("away"))
+    with (
+        finished.edited("fedmeta/data/trigger.py", source + "\n"),
+        finished.edited("config.yaml", config.replace("rounds: 3", "rounds: 4")),
+    ):
+        said = why(finished.printed())
+    table.with_name("away").rename(table)
+    pretraining = [f"Pre-training on glyphs, seed 1, backdoor classes {scope}" for scope in ("excluded", "included")]
+    assert said["rounds: 3 -> 4"] == pretraining
+    assert said["fedmeta/data/trigger.py has changed"][0].startswith("Stamping the backdoor key on images of glyphs")
+    assert said["not made yet"] == ["Evaluating rounds on glyphs, seed 1, excluded, client 2"]
+    assert "Drawing figure 3 of glyphs" in list(said.values())[-1]
+    assert sum(map(len, said.values())) == 20
+
+
+def why(printed: str) -> dict[str, list[str]]:
+    """Return what `make why` makes of a dry run: jobs by reason."""
+    said = subprocess.run(
+        [sys.executable, ROOT / "workflow/why.py"], input=printed, capture_output=True, text=True, check=True
+    )
+    jobs, reason = {}, ""
+    for line in said.stdout.splitlines():
+        if line.startswith("    "):
+            jobs[reason].append(line.strip())
+        else:
+            reason = line.removesuffix(":")
+            jobs[reason] = []
+    return jobs
+
+
+def test_why_says_when_nothing_would_run_and_fails_where_the_dry_run_did(finished):
+    assert list(why(finished.printed())) == ["nothing would run: all is up to date"]
+    with pytest.raises(subprocess.CalledProcessError):
+        why("WorkflowError: config: no")
 
 
 class TestRawData:

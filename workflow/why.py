@@ -1,0 +1,73 @@
+"""The output of a dry run -> which stages would run, gathered by their reasons.
+
+snakemake --dry-run | python workflow/why.py
+"""
+
+import ast
+import re
+import sys
+
+JOB = re.compile(r"^Job \d+: (.*)\nReason: (.*)$", re.MULTILINE)
+PARAMS = re.compile(r"Params have changed.*? before: (.*) now: (.*)")
+CODE = re.compile(r"(\S+\.py) [0-9a-f]+")
+FOLLOWS = "made from what runs again"
+WORDS = {
+    "Missing output files": "not made yet",
+    "Incomplete output files": "interrupted",
+    "Input files updated by another job": FOLLOWS,
+}
+
+
+def jobs_by_reason(text: str) -> dict[str, list[str]]:
+    """Return the jobs of a dry run by the reason in words, those that only follow from others last."""
+    jobs: dict[str, list[str]] = {}
+    for job, reason in JOB.findall(text):
+        jobs.setdefault(in_words(reason), []).append(job)
+    return dict(sorted(jobs.items(), key=lambda item: item[0] == FOLLOWS))
+
+
+def in_words(reason: str) -> str:
+    """Return what Snakemake gives as a reason, without what is the same for all jobs."""
+    if params := PARAMS.search(reason):
+        return ", ".join(changes(*map(values, params.groups())))
+    return WORDS.get(reason.partition(":")[0], reason)
+
+
+def values(text: str) -> list:
+    """Return the values that Snakemake lists of a job's params: those that were, or are now, and not both."""
+    return [] if text == "<nothing exclusive>" else ast.literal_eval(f"[{text}]")
+
+
+def changes(before: list, now: list) -> list[str]:
+    """Say which settings have other values and which Python files another content."""
+    names = {match[1] for value in (*before, *now) if isinstance(value, str) and (match := CODE.fullmatch(value))}
+    said = [f"{name} has changed" for name in sorted(names)]
+    before, now = ([value for value in side if not CODE.fullmatch(str(value))] for side in (before, now))
+    for new in now:
+        old = next((old for old in before if same_keys(old, new)), None)
+        if old is None:
+            said.append(f"now {new}")
+        elif isinstance(new, dict):
+            said += [f"{key}: {old[key]} -> {new[key]}" for key in new if old[key] != new[key]]
+        else:
+            said.append(f"{old} -> {new}")
+    return said or ["fewer settings are read"]
+
+
+def same_keys(old: object, new: object) -> bool:
+    """Tell whether two values can be the same param: mappings with the same keys, or neither of them a mapping."""
+    return (set(old) if isinstance(old, dict) else None) == (set(new) if isinstance(new, dict) else None)
+
+
+def main() -> int:
+    text = sys.stdin.read()
+    jobs = jobs_by_reason(text)
+    for reason, those in jobs.items():
+        print(f"{reason}:", *sorted(those), sep="\n    ")
+    if not jobs and "Nothing to be done" in text:
+        print("nothing would run: all is up to date")
+    return 0 if jobs or "Nothing to be done" in text else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
