@@ -1,5 +1,6 @@
 """Calls of Snakemake that can be killed, in a copy of the project with small data."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -121,9 +122,16 @@ class Project:
     def start(self) -> "Call":
         """Start a call that makes the stage; return once the stage has begun."""
         call = Call(self, self.command())
-        wait_until(lambda: self.lock.exists() or call.process.poll() is not None)
+        wait_until(lambda: self.holder() in call.descendants() or call.process.poll() is not None)
         assert call.process.poll() is None, call.text()
         return call
+
+    def holder(self) -> int | None:
+        """Number of the process that has made the lock of the stage, be it dead or alive."""
+        with contextlib.suppress(FileNotFoundError):
+            if found := re.search(r"\(process (\d+) on ", self.lock.read_text()):
+                return int(found[1])
+        return None
 
     def wait_for_saves(self, count: int) -> None:
         """Wait until the stage has saved its work `count` times more."""
@@ -149,7 +157,7 @@ class Call:
     """A running call of Snakemake, in a process group of its own as in a terminal."""
 
     def __init__(self, project: Project, command: str):
-        self.output = project.folder / "call.txt"
+        self.project, self.output = project, project.folder / "call.txt"
         with open(self.output, "w") as output:
             self.process = psutil.Popen(
                 command.split(), cwd=project.folder, env=project.environment(),
@@ -159,15 +167,20 @@ class Call:
     def text(self) -> str:
         return self.output.read_text()
 
+    def descendants(self) -> dict[int, psutil.Process]:
+        """Processes of this call apart from Snakemake itself, by number."""
+        return {process.pid: process for process in self.process.children(recursive=True)}
+
     def job(self) -> psutil.Process:
-        return wait_until(self.process.children)[0]
+        return self.descendants()[self.project.holder()]
 
     def worker(self) -> psutil.Process:
-        return wait_until(self.job().children)[0]
+        job, count = self.job(), int(re.search(r"--cores (\d+)", AGAIN)[1])
+        return wait_until(lambda: len(children := job.children()) == count and children)[0]
 
     def kill(self, whom: str, number: signal.Signals) -> None:
         """Send a signal, and wait until Snakemake and every process of the stage have ended."""
-        alive = self.process.children(recursive=True)
+        alive = list(self.descendants().values())
         if whom == "all":
             os.killpg(self.process.pid, number)
         else:

@@ -138,6 +138,10 @@ onstart:
     check_folders()
 
 
+# Stages end when this process does.
+os.environ["FEDMETA_SNAKEMAKE"] = str(os.getpid())
+
+
 # ----------------------------------------------------------------------
 # What there is to make
 # ----------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What all stages share: the log, the lock on what they make, errors in one line, an orderly end."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -11,6 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the library of this working copy, whichever is installed
 
+import psutil
+
 from fedmeta.errors import FedmetaError
 from fedmeta.files import disk_errors, exclusive, remove_leftovers
 
@@ -21,7 +24,7 @@ def run(main: Callable, job) -> None:
     So do SIGINT, SIGTERM and the end of Snakemake itself; nothing half-written is left then.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    threading.Thread(target=follow, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=follow, args=(int(os.environ["FEDMETA_SNAKEMAKE"]),), daemon=True).start()
     logging.raiseExceptions = False  # a log that cannot be written does not stop the stage
     try:
         with disk_errors(job.log[0]):
@@ -39,8 +42,10 @@ def run(main: Callable, job) -> None:
         sys.exit(1)
 
 
-def follow(parent: int) -> None:
-    """End this process soon after its parent has ended, however that was: no orphan goes on computing."""
-    while os.getppid() == parent:
-        time.sleep(1)
+def follow(snakemake: int) -> None:
+    """End this process soon after that of Snakemake has ended, however that was: no orphan goes on computing."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(snakemake)
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(1)
     signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
