@@ -139,7 +139,7 @@ onstart:
 
 
 # Stages end when this process does.
-os.environ["FEDMETA_SNAKEMAKE"] = str(os.getpid())
+os.environ.update(FEDMETA_SNAKEMAKE=str(os.getpid()))
 
 
 # ----------------------------------------------------------------------
