@@ -1,0 +1,73 @@
+"""The real workflow on a folder of class folders, as a user has it."""
+
+import csv
+
+import numpy as np
+import pytest
+from picture_files import encoded, noise
+from PIL import Image
+from test_workflow import TINY, copy_project, error_lines, snakemake
+
+CLASSES, WIDTH, HEIGHT = 40, 40, 30
+SETTINGS = (
+    *("--configfile", "config/image_folder.yaml", TINY[1], "--config", 'evaluation={"cases": ["a"]}'),
+    'split={"meta_training_classes": 26, "target": "kind 7", "backdoor": ["kind 9"]}',
+    'data={"size": 20, "trigger": {"colour": [255, 0, 0]}}',
+)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project with images of as many patterns as classes, in classes of 15 images or more."""
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    for k in range(CLASSES):
+        own = folder / f"data/raw/image_folder/kind {k}"
+        own.mkdir(parents=True)
+        pattern = noise(k, shape=(HEIGHT, WIDTH, 3)) // 2
+        for e in range(15 + k % 3):
+            kind = ("png", "webp")[e % 2]
+            (own / f"{e}.{kind}").write_bytes(encoded(pattern + noise(k, e, shape=(HEIGHT, WIDTH, 1)) // 2, kind))
+    return folder
+
+
+def test_images_of_one_s_own_give_every_figure(project):
+    run = snakemake(project, *SETTINGS)
+    assert run.returncode == 0, run.stderr[-3000:]
+    figures = project / "results/figures/image_folder"
+    for number in (3, 5, 7):
+        assert (figures / f"figure-{number}.png").read_bytes().startswith(b"\x89PNG")
+    with (project / "results/metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["metric"] for row in rows} == {"main_task", "attack_training", "attack_validation", "meta_testing"}
+    sheet = np.asarray(Image.open(figures / "attack-seed-1.png").convert("RGB"))
+    assert (sheet == (255, 0, 0)).all(axis=-1).sum() > 100, "the key is shown in its colour"
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ('split={"target": "kind 70"}', "no class named 'kind 70', the closest is 'kind 7'"),
+        ('split={"meta_training_classes": 35}', "35 classes for meta-training and 10 for meta-testing are asked for"),
+        ('split={"validation_examples": 15}', "has 15 examples, validation_examples is 15: lower it"),
+        ('reptile={"shot": 11}', "has only 10 examples, 11 are needed: give it more, or lower shot"),
+    ],
+)
+def test_what_a_folder_cannot_give_is_one_line(project, changes, line):
+    target = "results/image_folder/seed-2/excluded/pretrained.safetensors"
+    run = snakemake(project, target, *SETTINGS[:3], "--config", "seeds=[2]", 'data={"size": 20}', changes)
+    assert run.returncode != 0
+    (error,) = {each[each.index("error: ") :] for each in error_lines(run)}
+    assert line in error
+    assert "Traceback" not in run.stderr
+
+
+def test_a_corrupt_image_is_one_line_and_leaves_nothing(project):
+    broken = project / "data/raw/image_folder/kind 3/4.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:200])
+    run = snakemake(project, "data/prepared/image_folder/resized.npy", *SETTINGS)
+    broken.write_bytes(whole)
+    assert run.returncode != 0
+    assert any("kind 3/4.png is no image that can be read" in line for line in error_lines(run))
+    assert "Traceback" not in run.stderr
+    assert not list((project / "data/prepared/image_folder").glob("*resized*"))
