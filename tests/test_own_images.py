@@ -10,7 +10,7 @@ from test_workflow import TINY, copy_project, error_lines, snakemake
 
 CLASSES, WIDTH, HEIGHT = 40, 40, 30
 SETTINGS = (
-    *("--configfile", "config/image_folder.yaml", TINY[1], "--config", 'evaluation={"cases": ["a"]}'),
+    *(*TINY, "config/image_folder.yaml", "--config", 'evaluation={"cases": ["a"]}'),
     'split={"meta_training_classes": 26, "target": "kind 7", "backdoor": ["kind 9"]}',
     'data={"size": 20, "trigger": {"colour": [255, 0, 0]}}',
 )
@@ -18,13 +18,13 @@ SETTINGS = (
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A project with images of as many patterns as classes, in classes of 15 images or more."""
+    """A project with images of as many patterns as classes, in classes of 16 images or more."""
     folder = copy_project(tmp_path_factory.mktemp("project"))
     for k in range(CLASSES):
         own = folder / f"data/raw/image_folder/kind {k}"
         own.mkdir(parents=True)
         pattern = noise(k, shape=(HEIGHT, WIDTH, 3)) // 2
-        for e in range(15 + k % 3):
+        for e in range(16 + k % 3):
             kind = ("png", "webp")[e % 2]
             (own / f"{e}.{kind}").write_bytes(encoded(pattern + noise(k, e, shape=(HEIGHT, WIDTH, 1)) // 2, kind))
     return folder
@@ -48,14 +48,20 @@ def test_images_of_one_s_own_give_every_figure(project):
     [
         ('split={"target": "kind 70"}', "no class named 'kind 70', the closest is 'kind 7'"),
         ('split={"meta_training_classes": 35}', "35 classes for meta-training and 10 for meta-testing are asked for"),
-        ('split={"validation_examples": 15}', "has 15 examples, validation_examples is 15: lower it"),
-        ('reptile={"shot": 11}', "has only 10 examples, 11 are needed: give it more, or lower shot"),
+        ('split={"validation_examples": 16}', "has 16 examples, validation_examples is 16: lower it"),
+        ('reptile={"shot": 12}', "meta-training: class kind "),
+        (
+            'split={"backdoor": ["kind 9"], "attack_training": 6}',
+            "class kind 9 has only 5 examples for it, 6 are needed",
+        ),
     ],
 )
 def test_what_a_folder_cannot_give_is_one_line(project, changes, line):
-    target = "results/image_folder/seed-2/excluded/pretrained.safetensors"
-    run = snakemake(project, target, *SETTINGS[:3], "--config", "seeds=[2]", 'data={"size": 20}', changes)
+    run = snakemake(
+        project, *SETTINGS[:3], "--config", 'evaluation={"cases": ["a"]}', 'data={"size": 20}', "seeds=[2]", changes
+    )
     assert run.returncode != 0
+    assert not list((project / "results").rglob("seed-2")), "nothing has been trained"
     (error,) = {each[each.index("error: ") :] for each in error_lines(run)}
     assert line in error
     assert "Traceback" not in run.stderr

@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 
 from fedmeta.data.bank import ImageBank
+from fedmeta.data.requirements import require_classes, require_examples
 from fedmeta.data.splits import Pool, Split
 from fedmeta.draws import generator
-from fedmeta.errors import FedmetaError
 
 METRICS = ("main_task", "attack_training", "attack_validation", "meta_testing")
 
@@ -73,22 +73,6 @@ def draw_with_refill(random: np.random.Generator, rows: np.ndarray, count: int) 
     """Return `count` of `rows`, none a second time before all were drawn once."""
     passes = [random.permutation(rows) for _ in range(math.ceil(count / len(rows)))]
     return np.concatenate(passes)[:count]
-
-
-def require_examples(bank: ImageBank, pool: Pool, needed: int, what: str) -> None:
-    """Raise FedmetaError naming a class of the pool that has fewer than `needed` images."""
-    for rows in pool:
-        if len(rows) < needed:
-            name = bank.class_of(rows[0]).name
-            raise FedmetaError(
-                f"{what}: class {name} has only {len(rows)} examples, {needed} are needed: give it more, or lower shot"
-            )
-
-
-def require_classes(pool: Pool, needed: int, what: str) -> None:
-    """Raise FedmetaError if the pool has fewer than `needed` classes."""
-    if len(pool) < needed:
-        raise FedmetaError(f"{what}: {len(pool)} classes for a {needed}-way episode; lower way or give more classes")
 
 
 class BenignEpisodes:

@@ -3,16 +3,20 @@
 Inputs: images, classes. Output: split.csv.
 """
 
+import data_stage
 import stage
 
 
 def main(job) -> None:
     from fedmeta.data.bank import ImageBank
-    from fedmeta.data.splits import draw_split, write_split
+    from fedmeta.data.requirements import require_enough
+    from fedmeta.data.splits import Split, draw_split, write_split
 
     bank = ImageBank.open(job.input.images, job.input.classes)
     settings = {**job.params.split, **job.params.federation}
-    write_split(job.output[0], draw_split(bank.classes, settings, job.params.seed))
+    assignments = draw_split(bank.classes, settings, job.params.seed)
+    require_enough(bank, Split(assignments, bank), data_stage.settings_of_data_set(job))
+    write_split(job.output[0], assignments)
 
 
 if __name__ == "__main__":
