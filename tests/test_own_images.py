@@ -11,7 +11,7 @@ from test_workflow import TINY, copy_project, error_lines, snakemake
 CLASSES, WIDTH, HEIGHT = 40, 40, 30
 SETTINGS = (
     *(*TINY, "config/image_folder.yaml", "--config", 'evaluation={"cases": ["a"]}'),
-    'split={"meta_training_classes": 26, "target": "kind 7", "backdoor": ["kind 9"]}',
+    'split={"target": "kind 7", "backdoor": ["kind 9"]}',
     'data={"size": 20, "trigger": {"colour": [255, 0, 0]}}',
 )
 
