@@ -181,6 +181,14 @@ def test_the_reason_names_the_module_and_the_value(finished):
     assert sum(map(len, said.values())) == 20
 
 
+def test_why_names_the_reader_of_a_data_set(finished):
+    path = "fedmeta/data/glyphs.py"
+    with finished.edited(path, (finished.folder / path).read_text() + "\nedited = True\n"):
+        said = why(finished.printed())
+    assert said[f"{path} has changed"] == ["Reading and resizing glyphs"]
+    assert len(said) == 2, "the rest is made from it"
+
+
 def why(printed: str) -> dict[str, list[str]]:
     """Return what `make why` makes of a dry run: jobs by reason."""
     said = subprocess.run(

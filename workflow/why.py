@@ -40,9 +40,8 @@ def values(text: str) -> list:
 
 def changes(before: list, now: list) -> list[str]:
     """Say which settings have other values and which Python files another content."""
-    names = {match[1] for value in (*before, *now) if isinstance(value, str) and (match := CODE.fullmatch(value))}
-    said = [f"{name} has changed" for name in sorted(names)]
-    before, now = ([value for value in side if not CODE.fullmatch(str(value))] for side in (before, now))
+    said = [f"{name} has changed" for name in sorted({CODE.fullmatch(code)[1] for code in codes(before) ^ codes(now)})]
+    before, now = ([value for value in side if not codes([value])] for side in (before, now))
     for new in now:
         old = next((old for old in before if same_keys(old, new)), None)
         if old is None:
@@ -52,6 +51,12 @@ def changes(before: list, now: list) -> list[str]:
         else:
             said.append(f"{old} -> {new}")
     return said or ["fewer settings are read"]
+
+
+def codes(values: list) -> set[str]:
+    """Return what tells the contents of Python files, in values that are params or mappings of them."""
+    each = [inner for value in values for inner in (value.values() if isinstance(value, dict) else [value])]
+    return {value for value in each if isinstance(value, str) and CODE.fullmatch(value)}
 
 
 def same_keys(old: object, new: object) -> bool:
