@@ -34,3 +34,11 @@ def samplers(bank, pool):
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A copy of the project in which everything is made: see `invalidation.Finished`."""
+    from invalidation import Finished  # it imports Snakemake, which takes a second
+
+    return Finished(tmp_path_factory.mktemp("finished"))
