@@ -6,6 +6,7 @@ import copy
 import difflib
 import hashlib
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import yaml
 from jsonschema import Draft202012Validator
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
+
+from fedmeta.reporting.contents import NORMS, cases_of, changes, contents_of, with_norms
 
 
 def typed(value):
@@ -29,15 +32,25 @@ for key, value in workflow.config_settings.config.items():
         update_config(config, {key: typed(value)})
 
 
-def settings(dataset):
-    """Return the config with the data set's overrides laid over it; the order of keys in the files is of no account."""
+def settings(dataset, defence=""):
+    """Return the config with the overrides of a data set, and what a variant of the defence changes, laid over it.
+
+    The order of keys in the files is of no account.
+    """
     merged = copy.deepcopy(config)
     update_config(merged, config["overrides"].get(dataset, {}))
+    update_config(merged, changes(defence, merged))
     return json.loads(json.dumps(merged, sort_keys=True))
 
 
+def variant_of(wildcards):
+    """Return (defence, delta) as the metrics name a job's variant: `matching-0.3`, or `plain`, which has neither."""
+    defence, _, delta = wildcards.get("variant", "plain").partition("-")
+    return (defence, float(delta)) if delta else ("", None)
+
+
 def take(*keys):
-    """Return params, one for each section: the named keys ("section" or "section.key") of the job's data set."""
+    """Return params, one for each section: the named keys ("section" or "section.key"), as they are for the job."""
     sections = {}
     for key in keys:
         section, _, name = key.partition(".")
@@ -45,7 +58,7 @@ def take(*keys):
 
     def param(section, names):
         def value(wildcards):
-            own = settings(wildcards.dataset)[section]
+            own = settings(wildcards.dataset, variant_of(wildcards)[0])[section]
             return own if names == [""] else {name: own[name] for name in names}
 
         return value
@@ -123,6 +136,16 @@ def contradictions(own):
         yield "evaluation.rounds", f"meta_train_after.rounds is only {own['meta_train_after']['rounds']}"
     if evaluation["shot"] < 2:
         yield "evaluation.shot", "the matching network's leave-one-out training needs 2 or more"
+    if evaluation["episode_seed"] == evaluation["other_episode_seed"]:
+        yield "evaluation.other_episode_seed", "it must differ from evaluation.episode_seed"
+    for episodes in own["local_meta_training"]["episodes"]:
+        if episodes % own["reptile"]["meta_batch"]:
+            yield "local_meta_training.episodes", f"{episodes} is no multiple of reptile.meta_batch"
+    if "ablation" in own["figures"] and 0 not in own["matching"]["iterations"]:
+        yield "matching.iterations", "figure ablation shows the attention before fine-tuning: add 0"
+    for figure in {"ablation", "delta"}.intersection(own["figures"]):
+        for case in set(own[f"figure_{figure}"]["cases"]).difference(evaluation["cases"]):
+            yield f"figure_{figure}.cases", f"case {case} is not among evaluation.cases"
 
 
 # ----------------------------------------------------------------------
@@ -146,6 +169,9 @@ wildcard_constraints:
     client=r"\d+",
     scope="excluded|included",
     figure=r"A?\d+",
+    model="pretrained|attacked",
+    episodes=r"\d+",
+    variant=r"plain|[a-z0-9_]+-[0-9.]+",
 
 
 # Raw files by data set, with the MD5 of what is published: where one is missing, just that is downloaded.
@@ -174,26 +200,50 @@ def raw_contents(dataset):
     return contents
 
 
-def metrics_tables():
-    """Return the table of every evaluation job that the config asks for."""
+# Where the table of an experiment is among the results of a run.
+TABLES = {
+    "meta_training": "evaluate/client-{client}.csv",
+    "fine_tuning": "fine_tune/{variant}/client-{client}.csv",
+    "matching": "defend/{variant}/client-{client}.csv",
+}
+
+
+def tables_of(dataset, figure):
+    """Return the tables of metrics that a figure is drawn from."""
+    own = settings(dataset)
     tables = []
-    for dataset in config["datasets"]:
-        own = settings(dataset)
-        scopes = [scope for scope, cases in SCOPES.items() if set(cases) & set(own["evaluation"]["cases"])]
-        jobs = ["evaluate", "fine_tune", *(f"defend/delta-{delta}" for delta in own["matching"]["delta"])]
+    for experiment, defence, delta in contents_of(figure, own):
         tables += expand(
-            "results/{dataset}/seed-{seed}/{scope}/{job}/client-{client}.csv",
+            RUN + "/" + TABLES[experiment],
             dataset=dataset,
-            seed=config["seeds"],
-            scope=scopes,
-            job=jobs,
+            seed=own["seeds"],
+            scope=scopes_of(figure, own),
+            variant="plain" if delta is None else f"{defence}-{delta:g}",
             client=own["evaluation"]["clients"],
         )
     return tables
 
 
+def scopes_of(figure, own):
+    """Return the scopes of the models that a figure shows."""
+    return [scope for scope, cases in SCOPES.items() if set(cases) & set(cases_of(figure, own))]
+
+
+def metrics_tables():
+    """Return the tables of metrics of all figures that the config asks for, each once."""
+    pairs = [(dataset, str(figure)) for dataset in config["datasets"] for figure in config["figures"]]
+    return list(dict.fromkeys(table for pair in pairs for table in tables_of(*pair)))
+
+
+def model_of(wildcards, model):
+    """Return the file of a model that a client adapts: after local meta-training, where the variant says so."""
+    local = re.search(r"_local_(\d+)", wildcards.variant)
+    path = RUN + ("/local-{episodes}/client-{client}" if local else "") + "/{model}.safetensors"
+    return path.format(model=model, episodes=local and local[1], **dict(wildcards.items()))
+
+
 def figures():
     """Return the figures of every data set."""
     return expand(
-        "results/figures/{dataset}/figure-{figure}.png", dataset=config["datasets"], figure=[3, 5, 7]
+        "results/figures/{dataset}/figure-{figure}.png", dataset=config["datasets"], figure=config["figures"]
     ) + expand("results/figures/{dataset}/attack-seed-{seed}.png", dataset=config["datasets"], seed=config["seeds"][:1])
