@@ -8,11 +8,13 @@ configfile: "config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/figures.smk"
 
 
 check_config()
 
 
+include: "workflow/rules/raw_data.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/learning.smk"
 include: "workflow/rules/attacks.smk"

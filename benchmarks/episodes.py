@@ -16,6 +16,8 @@ from pathlib import Path
 import contenders
 import torch
 
+from fedmeta.files import atomic_path
+
 DATA_SETS = {"omniglot": contenders.Images(1, 28, 10), "mini-imagenet": contenders.Images(3, 84, 5)}
 CORES = os.cpu_count() or 1
 SECONDS, FEWEST_TURNS, MOST_TURNS = 70, 3, 25  # a group takes turns until so much time has passed
@@ -141,8 +143,7 @@ def main() -> None:
     print("a round of 3 episodes: " + ", ".join(f"{name} {1e3 * each[0]:.0f} ms" for name, each in rounds.items()))
     print(f"\n{target}; {time.monotonic() - began:.0f} s")
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target, "w", newline="") as file:
+    with atomic_path(target) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -8,10 +8,12 @@ import modulefinder
 import os
 import re
 import shutil
+import zipfile
+from functools import partial
 
 import pytest
 import yaml
-from invalidation import ADDING, FIGURES, KEYS, MODULES, RULES, TABLES, Finished, documented
+from invalidation import ADDING, FIGURES, KEYS, MODULES, OTHER_READERS, RULES, TABLES, Finished, documented
 from test_workflow import PARTS, ROOT, TINY, copy_project, snakemake
 
 TRAINING = {"pretrain", "attack", "meta_train_after"}
@@ -78,6 +80,11 @@ def test_a_figure_is_drawn_again_where_its_own_tables_are_made_again(finished):
     assert finished.after_key("matching.scale")["defend"] == finished.jobs["defend"] - 1  # one has no scales
 
 
+@pytest.mark.parametrize("path", sorted(OTHER_READERS))
+def test_the_reader_of_another_data_set_reruns_nothing(finished, path):
+    assert not finished.after_module(path)
+
+
 def test_a_script_reruns_its_rule_and_what_follows(finished):
     assert finished.after_module("workflow/scripts/figure.py") == {"figure": 5}
     assert set(finished.after_module("workflow/scripts/evaluation_stage.py")) == REPORTS | {
@@ -116,6 +123,8 @@ def test_modules_are_those_that_python_would_import():
 def modules_of(rule: str) -> set[str]:
     finder = modulefinder.ModuleFinder([str(ROOT / "workflow/scripts"), str(ROOT)])
     finder.run_script(str(ROOT / f"workflow/scripts/{rule}.py"))
+    if rule == "resize":  # it imports the data set's reader by its name
+        finder.run_script(str(ROOT / "fedmeta/data/glyphs.py"))
     files = [os.path.relpath(module.__file__, ROOT) for module in finder.modules.values() if module.__file__]
     return {file for file in files if file.startswith("fedmeta")}
 
@@ -229,20 +238,105 @@ class TestRawData:
         (raw / "omniglot/images_evaluation/Greek/character01/2.png").write_bytes(b"drawing")
         assert set(self.reruns(finished, raw)) == {"resize"}
 
+    def test_the_data_set_s_own_reader_reruns_resize(self, finished, raw):
+        for path, rules in (("fedmeta/data/omniglot.py", {"resize"}), ("fedmeta/data/glyphs.py", set())):
+            with finished.edited(path, (finished.folder / path).read_text() + "\nedited = True\n"):
+                assert set(self.reruns(finished, raw)) == rules
+
     def test_downloading_them_reruns_nothing(self, finished, raw):
         """What is missing counts as what would be downloaded."""
         from torchvision.datasets import Omniglot
 
-        rules = (finished.folder / "workflow/rules/common.smk").read_text()
+        rules = (finished.folder / "workflow/rules/raw_data.smk").read_text()
         for name, published in Omniglot.zips_md5.items():
             assert f'"{name}.zip": "{published}"' in rules
             rules = rules.replace(published, hashlib.md5(name.encode()).hexdigest())
-        with finished.edited("workflow/rules/common.smk", rules):
+        with finished.edited("workflow/rules/raw_data.smk", rules):
             finished.printed(*self.arguments(raw / "empty"), "--touch", "--forceall", dry=False)
             (raw / "empty/omniglot").mkdir(parents=True)
             for name in Omniglot.zips_md5:
                 (raw / f"empty/omniglot/{name}.zip").write_bytes(name.encode())
             assert not self.reruns(finished, raw / "empty")
+
+
+class TestLocalRawData:
+    """Files that users put there count by names, sizes, and checksums in an archive's list, not all being read."""
+
+    @pytest.fixture(params=["mini_imagenet", "image_folder"])
+    def dataset(self, request):
+        return request.param
+
+    @pytest.fixture
+    def raw(self, finished, tmp_path, dataset):
+        """A folder from which the data set has been prepared."""
+        raw = tmp_path / "raw"
+        for path in ("extra/n01/1.JPEG", "n01/1.jpg"):
+            (raw / dataset / path).parent.mkdir(parents=True)
+            (raw / dataset / path).write_bytes(b"picture")
+        if dataset == "mini_imagenet":
+            self.write_zip(raw, b"content")
+            (raw / dataset / "train.csv").write_text("filename,label\n")
+        for name in ("resized.npy", "resized.csv"):
+            path = finished.folder / f"data/prepared/{dataset}" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(name)
+        finished.printed(*self.arguments(raw, dataset), "--touch", "--forceall", dry=False)
+        assert not finished.dry_run(*self.arguments(raw, dataset))
+        return raw
+
+    def arguments(self, raw, dataset):
+        target = f"data/prepared/{dataset}/resized.npy"
+        return target, "--config", f"raw_data={raw}", f'datasets=["{dataset}"]'
+
+    def write_zip(self, raw, content):
+        with zipfile.ZipFile(raw / "mini_imagenet/images.zip", "w") as file:
+            file.writestr("images/n0100000001.jpg", content)
+
+    def test_moving_and_renaming_the_folder_and_notes_in_it_rerun_nothing(self, finished, raw, dataset):
+        moved = raw.with_name("moved")
+        shutil.copytree(raw / dataset, moved / dataset.replace("_", "-"), copy_function=shutil.copyfile)
+        for path in ("README.txt", ".hidden.jpg", "n01/notes"):
+            (moved / dataset.replace("_", "-") / path).write_text("note")
+        shutil.rmtree(raw)
+        assert not finished.dry_run(*self.arguments(moved, dataset))
+
+    def test_other_content_reruns_resize(self, finished, raw, dataset):
+        def reruns():
+            return set(finished.dry_run(*self.arguments(raw, dataset)))
+
+        (raw / dataset / "n01/1.jpg").write_bytes(b"other picture")
+        assert reruns() == {"resize"}
+        (raw / dataset / "n01/1.jpg").write_bytes(b"picture")
+        assert not reruns()
+        (raw / dataset / "n01/1.jpg").rename(raw / dataset / "n01/2.jpg")
+        assert reruns() == {"resize"}
+        (raw / dataset / "n01/2.jpg").rename(raw / dataset / "n01/1.jpg")
+        (raw / dataset / "extra/n01/2.JPEG").write_bytes(b"picture")
+        assert reruns() == ({"resize"} if dataset == "mini_imagenet" else set())  # too deep to be an image of a class
+
+    @pytest.mark.parametrize("dataset", ["mini_imagenet"])
+    def test_another_archive_or_list_or_pickle_reruns_resize(self, finished, raw, dataset):
+        reruns = partial(finished.dry_run, *self.arguments(raw, dataset))
+        self.write_zip(raw, b"Content")  # as long as before
+        assert set(reruns()) == {"resize"}
+        self.write_zip(raw, b"content")
+        assert not reruns()
+        for name, before, after in (("train.csv", "filename,label\n", "filename,Label\n"), ("cache.pkl", "", "x")):
+            (raw / dataset / name).write_text(after)
+            assert set(reruns()) == {"resize"}
+            (raw / dataset / name).write_text(before)
+        (raw / dataset / "cache.pkl").unlink()
+        assert not reruns()
+
+    def test_missing_files_are_one_line_before_anything_is_unmade(self, finished, raw, dataset):
+        text = finished.printed(*self.arguments(raw / "empty", dataset), dry=False)
+        expected = {
+            "mini_imagenet": "mini-ImageNet is not in .*mini_imagenet",
+            "image_folder": "holds no class folders",
+        }
+        assert re.search(expected[dataset], text)
+        assert "Traceback" not in text
+        assert (finished.folder / f"data/prepared/{dataset}/resized.npy").read_text() == "resized.npy"
 
 
 @pytest.mark.slow

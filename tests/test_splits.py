@@ -1,7 +1,9 @@
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from fedmeta.data.augment import rotate_classes
 from fedmeta.data.bank import ImageBank, ImageClass
@@ -104,12 +106,59 @@ def test_benign_examples_give_way_in_a_small_class():
 
 def test_the_data_set_s_own_meta_testing_classes():
     own = set(range(38, 50))
-    split = draw_split(CLASSES, SETTINGS, seed=0, meta_testing=own)
+    classes = [c._replace(meta_testing=int(k in own)) for k, c in enumerate(CLASSES)]
+    split = draw_split(classes, SETTINGS, seed=0)
     assert set(by_class(split, "meta_testing")) < own
     others = [set(by_class(split, kind)) for kind in ("training", "target", "backdoor")]
     assert own.isdisjoint(set.union(*others))
     with pytest.raises(FedmetaError, match=r"13 for meta-testing .* there are 33 and 12"):
-        draw_split(CLASSES, SETTINGS | {"meta_testing_classes": 13}, seed=0, meta_testing=own)
+        draw_split(classes, SETTINGS | {"meta_testing_classes": 13}, seed=0)
+
+
+@pytest.mark.parametrize("extra", [0, 4, 10, 30])
+def test_extra_images_serve_the_attack_s_sets_alone(extra):
+    classes = [c._replace(first=(20 + extra) * k, examples=20 + extra, extra=extra) for k, c in enumerate(CLASSES)]
+    split = draw_split(classes, SETTINGS | {"benign": 14, "attacker_target": 6}, seed=0)
+    assert {(a.class_index, a.example) for a in split if a.extra} == {
+        (k, e) for k in by_class(split, "backdoor") for e in range(20, 20 + extra) if e >= 10 + extra
+    }
+    assert all(a.role in ("attack_training", "attack_validation") for a in split if a.extra)
+    for kind in ("training", "meta_testing"):
+        assert {len(set.union(*roles.values())) for roles in by_class(split, kind).values()} == {20}
+    (target,) = by_class(split, "target").values()
+    assert target == {"benign": set(range(14)), "attacker": set(range(14, 20))}
+    for roles in by_class(split, "backdoor").values():
+        assert roles == {
+            "benign": set(range(min(14, 10 + extra))),  # they give way where there are too few extra ones
+            "attack_training": set(range(10 + extra, 15 + extra)),
+            "attack_validation": set(range(15 + extra, 20 + extra)),
+        }
+
+
+def test_the_roles_of_mini_imagenet_are_the_paper_s():
+    """Section 3: 480 examples of a reserved class split among benign clients, 100 the attacker's, 150 additional."""
+    config = yaml.safe_load((Path(__file__).parents[1] / "config/mini_imagenet.yaml").read_text())
+    settings = config["split"] | {"users": 4, "attacker": 1}
+    names = [f"n{k:08}" for k in range(82)] + ["n02120079", "n04612504"]
+    for extra, benign in ((150, 480), (0, 450)):
+        classes = [
+            ImageClass(name, 0, k, 600 * k, 600 + extra * (name == "n04612504"), 20 <= k < 40, extra * (k == 83))
+            for k, name in enumerate(names)
+        ]
+        split = draw_split(classes, settings, seed=1)
+        training, testing = by_class(split, "training"), by_class(split, "meta_testing")
+        assert (len(training), set(testing)) == (62, set(range(20, 40)))
+        assert all(len(roles["validation"]) == 20 for roles in training.values())
+        (target,), (backdoor,) = by_class(split, "target").values(), by_class(split, "backdoor").values()
+        assert {role: len(examples) for role, examples in target.items()} == {"benign": 480, "attacker": 100}
+        assert {role: len(examples) for role, examples in backdoor.items()} == {
+            "benign": benign, "attack_training": 100, "attack_validation": 50,
+        }  # fmt: skip
+        held = Counter(a.user for a in split if a.kind == "target" and a.role == "benign")
+        assert held == {2: 160, 3: 160, 4: 160}
+        assert Counter(a.role for a in split if a.extra) == (
+            {"attack_training": 100, "attack_validation": 50} if extra else {}
+        )
 
 
 @pytest.mark.parametrize(
@@ -132,12 +181,12 @@ def test_a_split_is_read_as_it_was_written(tmp_path):
     split = draw_split(CLASSES, SETTINGS | {"reserved": "divided"}, seed=0)
     write_split(tmp_path / "split.csv", split)
     assert read_split(tmp_path / "split.csv") == split
-    assert (tmp_path / "split.csv").read_text().startswith("class,example,kind,role,user\n")
+    assert (tmp_path / "split.csv").read_text().startswith("class,example,kind,role,user,extra\n")
 
 
 def test_a_broken_table_is_named(tmp_path):
     path = tmp_path / "split.csv"
-    for text in ("", "class,example\n1,2\n", "class,example,kind,role,user\n1,x,training,training,1\n"):
+    for text in ("", "class,example\n1,2\n", "class,example,kind,role,user,extra\n1,x,training,training,1,0\n"):
         path.write_text(text)
         with pytest.raises(FedmetaError, match=r"split\.csv is not a table of a split"):
             read_split(path)

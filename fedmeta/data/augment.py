@@ -27,7 +27,7 @@ def rotate_classes(bank: ImageBank, rotations: Sequence[int]) -> tuple[Iterator[
     classes, row = [], 0
     for k, c in enumerate(bank.classes):
         for degrees in rotations:
-            classes.append(ImageClass(c.name, degrees, k, row, c.examples))
+            classes.append(c._replace(rotation=degrees, base=k, first=row))
             row += c.examples
 
     def images() -> Iterator[np.ndarray]:

@@ -21,6 +21,13 @@ class ImageClass(NamedTuple):
     base: int  # index of the class before rotation
     first: int
     examples: int
+    meta_testing: int = 0  # 1: the data set itself sets the class apart for meta-testing
+    extra: int = 0  # so many of the examples, the last ones, are further images beside the data set's own
+
+    @property
+    def own(self) -> int:
+        """How many of the examples are the data set's own."""
+        return self.examples - self.extra
 
 
 class ImageBank:

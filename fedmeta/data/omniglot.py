@@ -18,6 +18,12 @@ from fedmeta.errors import FedmetaError
 ARCHIVES = ("images_background", "images_evaluation")
 
 
+def read(raw: Path, size: int) -> tuple[np.ndarray, list[ImageClass]]:
+    """Return the images and classes of the archives in `raw`, downloaded if they are missing."""
+    fetch_omniglot(raw)
+    return read_omniglot(raw, size)
+
+
 def fetch_omniglot(raw: Path) -> None:
     """Download the archives that are missing in `raw`, from where torchvision does and with its checksums.
 

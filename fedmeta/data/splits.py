@@ -12,7 +12,8 @@ Roles are drawn on classes before rotation, so that all rotations of a character
     backdoor      attack_training    the attacker's, keyed and labelled as the target
     backdoor      attack_validation  nobody's: keyed, for attack validation accuracy
 
-Target and backdoor classes are the reserved classes (Section 3 of the paper): in nobody's ordinary pool.
+Target and backdoor classes are the reserved classes (Section 3 of the paper): in nobody's ordinary pool. Extra images
+of a class, beside the data set's own, serve for the attack's two sets alone.
 """
 
 import csv
@@ -30,51 +31,51 @@ from fedmeta.files import atomic_path
 
 
 class Assignment(NamedTuple):
-    """The one role of one image; `class_index` counts classes before rotation, `user` is None for nobody's own."""
+    """The one role of one image; `class_index` counts classes before rotation, `user` is None for nobody's own.
+
+    `extra` is 1 for an image that is not the data set's own (see ImageClass).
+    """
 
     class_index: int
     example: int
     kind: str
     role: str
     user: int | None = None
+    extra: int = 0
 
 
-COLUMNS = ["class", "example", "kind", "role", "user"]
+COLUMNS = ["class", "example", "kind", "role", "user", "extra"]
 
 # One array of image rows for each class.
 Pool = list[np.ndarray]
 
 
-def draw_split(
-    classes: Sequence[ImageClass], settings: Mapping, seed: int, meta_testing: set[int] | None = None
-) -> list[Assignment]:
+def draw_split(classes: Sequence[ImageClass], settings: Mapping, seed: int) -> list[Assignment]:
     """Return the roles of the images of `classes` (those before rotation); what gets no role has no row.
 
     `settings`: `users` and `attacker` (users count from 1); `meta_training_classes`, dealt to the users as evenly
-    as possible, `validation_examples` of each held out; `meta_testing_classes`; `target`, a name or None to draw
-    one; `backdoor`, names or how many to draw; of a reserved class's examples, in their own order, the first
-    `benign` are the benign users', the next the attack's: `attacker_target` of the target class,
-    `attack_training` and `attack_validation` of a backdoor class. Where a class has too few, the benign ones give
-    way. `reserved`: `shared` (each benign user holds all benign examples of reserved classes) or `divided`.
-    `meta_testing`: the classes that the data set itself sets apart; by default they are drawn like the others.
+    as possible, `validation_examples` of each held out; `meta_testing_classes`, of those that the data set itself
+    sets apart if it does, else drawn like the others; `target`, a name or None to draw one; `backdoor`, names or how
+    many to draw. Of a reserved class's examples, in their own order, the first `benign` are the benign users'; the
+    next `attacker_target` of the target class are the attacker's; the last of a backdoor class, which are the extra
+    ones if there are enough, are `attack_training` and `attack_validation`. Where there are too few, the benign ones
+    give way. `reserved`: `shared` (each benign user holds all benign examples of reserved classes) or `divided`.
 
     Raises FedmetaError for unknown names and for more classes or examples than there are.
     """
-    target, backdoors = _reserved_classes(classes, settings, seed, meta_testing or set())
+    set_apart = {k for k, c in enumerate(classes) if c.meta_testing}
+    target, backdoors = _reserved_classes(classes, settings, seed, set_apart)
     ordinary = [k for k in range(len(classes)) if k != target and k not in backdoors]
-    training, testing = _ordinary_classes(ordinary, settings, seed, meta_testing)
+    training, testing = _ordinary_classes(ordinary, settings, seed, set_apart)
     split = []
     for dealt, k in enumerate(training):
         split += _training_roles(k, classes[k], 1 + dealt % settings["users"], settings["validation_examples"], seed)
     split.sort()
     for k in sorted(testing):
-        split += [Assignment(k, e, "meta_testing", "meta_testing") for e in range(classes[k].examples)]
+        split += [Assignment(k, e, "meta_testing", "meta_testing") for e in range(classes[k].own)]
     attacker = settings["attacker"]
     split += _reserved_roles(target, classes[target], "target", {"attacker": ("attacker_target", attacker)}, settings)
-    attack = {
-        "attack_training": ("attack_training", attacker),
-        "attack_validation": ("attack_validation", None),
-    }
+    attack = {"attack_training": ("attack_training", attacker), "attack_validation": ("attack_validation", None)}
     for k in backdoors:
         split += _reserved_roles(k, classes[k], "backdoor", attack, settings)
     check_split(split)
@@ -111,8 +112,8 @@ def read_split(path: str | os.PathLike) -> list[Assignment]:
         if header != COLUMNS:
             raise ValueError(header)
         split = [
-            Assignment(int(k), int(example), kind, role, int(user) if user else None)
-            for k, example, kind, role, user in rows
+            Assignment(int(k), int(example), kind, role, int(user) if user else None, int(extra))
+            for k, example, kind, role, user, extra in rows
         ]
     except (OSError, ValueError, csv.Error) as error:
         raise FedmetaError(f"{path} is not a table of a split: delete it and run again") from error
@@ -231,16 +232,16 @@ def _find_class(name: str, classes: Sequence[ImageClass]) -> int:
 
 
 def _ordinary_classes(
-    ordinary: list[int], settings: Mapping, seed: int, meta_testing: set[int] | None
+    ordinary: list[int], settings: Mapping, seed: int, set_apart: set[int]
 ) -> tuple[list[int], list[int]]:
     """Return the classes for meta-training and for meta-testing, each in the order drawn."""
     for_training, for_testing = settings["meta_training_classes"], settings["meta_testing_classes"]
     order = generator(seed, "split ordinary").permutation(ordinary).tolist()
-    if meta_testing is None:
-        testing, training = order[:for_testing], order[for_testing:]
+    if set_apart:
+        testing = [k for k in order if k in set_apart][:for_testing]
+        training = [k for k in order if k not in set_apart]
     else:
-        testing = [k for k in order if k in meta_testing][:for_testing]
-        training = [k for k in order if k not in meta_testing]
+        testing, training = order[:for_testing], order[for_testing:]
     if len(training) < for_training or len(testing) < for_testing:
         raise FedmetaError(
             f"{for_training} classes for meta-training and {for_testing} for meta-testing are asked for, beside the "
@@ -253,33 +254,31 @@ def _ordinary_classes(
 
 
 def _training_roles(k: int, image_class: ImageClass, user: int, held_out: int, seed: int) -> list[Assignment]:
-    if held_out >= image_class.examples:
-        raise FedmetaError(
-            f"class {image_class.name} has {image_class.examples} examples, validation_examples is {held_out}: lower it"
-        )
-    order = generator(seed, "split held out", k).permutation(image_class.examples)
-    validation = set(order[:held_out].tolist())
-    return [
-        Assignment(k, e, "training", "validation" if e in validation else "training", user)
-        for e in range(image_class.examples)
-    ]
+    own = image_class.own
+    if held_out >= own:
+        raise FedmetaError(f"class {image_class.name} has {own} examples, validation_examples is {held_out}: lower it")
+    validation = set(generator(seed, "split held out", k).permutation(own)[:held_out].tolist())
+    return [Assignment(k, e, "training", "validation" if e in validation else "training", user) for e in range(own)]
 
 
 def _reserved_roles(
     k: int, image_class: ImageClass, kind: str, attack: Mapping[str, tuple[str, int | None]], settings: Mapping
 ) -> list[Assignment]:
     """Return the roles of a reserved class; `attack` maps a role to its setting and the user who holds it."""
+    own = image_class.own
+    examples = image_class.examples if kind == "backdoor" else own
+    for_attack = [(role, holder) for role, (key, holder) in attack.items() for _ in range(settings[key])]
+    benign = min(settings["benign"], own, examples - len(for_attack))
     benign_users = [user for user in range(1, settings["users"] + 1) if user != settings["attacker"]]
-    counts = {role: settings[key] for role, (key, _) in attack.items()}
-    benign = min(settings["benign"], image_class.examples - sum(counts.values()))
     divided = settings["reserved"] == "divided"
     if benign < (len(benign_users) if divided else 1):
         raise FedmetaError(
-            f"{kind} class {image_class.name} has {image_class.examples} examples, {sum(counts.values())} of them for "
-            "the attack: too few are left for the benign users"
+            f"{kind} class {image_class.name} has {examples} examples, {len(for_attack)} of them for the attack: too "
+            "few are left for the benign users"
         )
     holders = [benign_users[e % len(benign_users)] if divided else None for e in range(benign)]
-    roles = [("benign", holder) for holder in holders]
-    for role, (_, holder) in attack.items():
-        roles += [(role, holder)] * counts[role]
-    return [Assignment(k, e, kind, role, holder) for e, (role, holder) in enumerate(roles)]
+    first = examples - len(for_attack) if kind == "backdoor" else benign
+    split = [Assignment(k, e, kind, "benign", holder) for e, holder in enumerate(holders)]
+    return split + [
+        Assignment(k, e, kind, role, holder, int(e >= own)) for e, (role, holder) in enumerate(for_attack, first)
+    ]

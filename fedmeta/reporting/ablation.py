@@ -97,8 +97,8 @@ def label_variants(*row: Axes) -> None:
 
 
 def align(lifted: Sequence[Axes]) -> None:
-    """Give the panels of lift the same limits, with 0 and -20 to 20 points always in view."""
+    """Give the panels of lift the same limits, with -20 to 20 points always in view."""
     limits = [axes.get_xlim() for axes in lifted]
-    shared = min(-22, *(low for low, _ in limits)), max(22, *(high for _, high in limits))
+    shared = min(-25, *(low for low, _ in limits)), max(25, *(high for _, high in limits))
     for axes in lifted:
         axes.set_xlim(shared)

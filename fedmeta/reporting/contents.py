@@ -62,13 +62,14 @@ ABLATIONS = (
 # How the shared model's kernels enter the Glorot mix, see `fedmeta.defences.glorot_mix`.
 NORMS = ("shared", "fresh")
 
-# What a variant changes in the settings of a run.
+# What a variant of the matching network changes in the settings of a run.
 CHANGES = {
     "matching_no_gates": {"matching": {"gates": False}},
     "matching_no_scales": {"matching": {"scales": False, "scale": 1.0}},
     "matching_no_warm_up": {"matching": {"warm_up": 0}},
     **{f"matching_{norms}_norms": {"glorot_mix": {"norms": norms}} for norms in NORMS},
 }
+VARIANTS = ("matching_other_episodes", *CHANGES)
 
 
 def changes(defence: str, settings: Mapping) -> Mapping[str, Mapping]:

@@ -10,11 +10,13 @@ rule attack:
         keyed_classes=rules.stamp.output.attack_training_classes,
         model=rules.pretrain.output[0],
     output:
-        RUN + "/attacked.safetensors",
+        f"{RUN}/attacked.safetensors",
     log:
         "logs/attack/{dataset}/seed-{seed}/{scope}.log",
     benchmark:
         "logs/benchmarks/attack/{dataset}/seed-{seed}/{scope}.tsv"
+    conda:
+        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,

@@ -6,7 +6,8 @@ import copy
 import difflib
 import hashlib
 import json
-import re
+import os
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from jsonschema import Draft202012Validator
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-from fedmeta.reporting.contents import NORMS, cases_of, changes, contents_of, with_norms
+sys.path.insert(0, workflow.basedir)  # the library of this working copy, whichever is installed
+from fedmeta.reporting.contents import FIGURES, changes
 
 
 def typed(value):
@@ -32,6 +34,7 @@ for key, value in workflow.config_settings.config.items():
         update_config(config, {key: typed(value)})
 
 
+@cache
 def settings(dataset, defence=""):
     """Return the config with the overrides of a data set, and what a variant of the defence changes, laid over it.
 
@@ -41,12 +44,6 @@ def settings(dataset, defence=""):
     update_config(merged, config["overrides"].get(dataset, {}))
     update_config(merged, changes(defence, merged))
     return json.loads(json.dumps(merged, sort_keys=True))
-
-
-def variant_of(wildcards):
-    """Return (defence, delta) as the metrics name a job's variant: `matching-0.3`, or `plain`, which has neither."""
-    defence, _, delta = wildcards.get("variant", "plain").partition("-")
-    return (defence, float(delta)) if delta else ("", None)
 
 
 def take(*keys):
@@ -87,13 +84,13 @@ def imports_of(path):
     return hashlib.sha256(source).hexdigest()[:12], sorted(filter(Path.exists, found))
 
 
-def code_of(script):
+def code_of(script, folder="workflow/scripts"):
     """Return params: the version of the script, and of every module of fedmeta that it reaches through imports.
 
     Params rather than input: what counts is the content when the run began, not a time of modification, and not what
     a file has been edited to by the time the stage has finished.
     """
-    versions, waiting = {}, [Path("workflow/scripts") / f"{script}.py"]
+    versions, waiting = {}, [Path(folder) / f"{script}.py"]
     while waiting:
         path = waiting.pop()
         if path.as_posix() not in versions:
@@ -148,6 +145,17 @@ def contradictions(own):
             yield f"figure_{figure}.cases", f"case {case} is not among evaluation.cases"
 
 
+def check_folders():
+    """Raise WorkflowError with one line about a folder that cannot be written, which Snakemake would find out late."""
+    for folder in ("data/prepared", "results", "logs"):
+        if Path(folder).exists() and not os.access(folder, os.W_OK):
+            raise WorkflowError(f"cannot write {folder}: make it writable and run again")
+
+
+onstart:
+    check_folders()
+
+
 # ----------------------------------------------------------------------
 # What there is to make
 # ----------------------------------------------------------------------
@@ -168,82 +176,6 @@ wildcard_constraints:
     seed=r"\d+",
     client=r"\d+",
     scope="excluded|included",
-    figure=r"A?\d+",
+    figure="|".join(FIGURES),
     model="pretrained|attacked",
     episodes=r"\d+",
-    variant=r"plain|[a-z0-9_]+-[0-9.]+",
-
-
-# Raw files by data set, with the MD5 of what is published: where one is missing, just that is downloaded.
-RAW = {
-    "glyphs": {},
-    "omniglot": {
-        "images_background.zip": "68d2efa1b9178cc56df9314c21c6e718",
-        "images_evaluation.zip": "6b91aef0f799c5bb55b94e3f2daec811",
-    },
-}
-
-
-def raw_contents(dataset):
-    """Return the MD5 of each raw file, or of names and sizes in the folder extracted from it; never a path."""
-    contents = {}
-    for name, published in RAW[dataset].items():
-        path = Path(config["raw_data"]) / dataset / name
-        folder = path.with_suffix("")
-        if path.exists():
-            contents[name] = hashlib.md5(path.read_bytes()).hexdigest()
-        elif folder.exists():
-            sizes = sorted((str(file.relative_to(folder)), file.stat().st_size) for file in folder.rglob("*.png"))
-            contents[name] = hashlib.md5(json.dumps(sizes).encode()).hexdigest()
-        else:
-            contents[name] = published
-    return contents
-
-
-# Where the table of an experiment is among the results of a run.
-TABLES = {
-    "meta_training": "evaluate/client-{client}.csv",
-    "fine_tuning": "fine_tune/{variant}/client-{client}.csv",
-    "matching": "defend/{variant}/client-{client}.csv",
-}
-
-
-def tables_of(dataset, figure):
-    """Return the tables of metrics that a figure is drawn from."""
-    own = settings(dataset)
-    tables = []
-    for experiment, defence, delta in contents_of(figure, own):
-        tables += expand(
-            RUN + "/" + TABLES[experiment],
-            dataset=dataset,
-            seed=own["seeds"],
-            scope=scopes_of(figure, own),
-            variant="plain" if delta is None else f"{defence}-{delta:g}",
-            client=own["evaluation"]["clients"],
-        )
-    return tables
-
-
-def scopes_of(figure, own):
-    """Return the scopes of the models that a figure shows."""
-    return [scope for scope, cases in SCOPES.items() if set(cases) & set(cases_of(figure, own))]
-
-
-def metrics_tables():
-    """Return the tables of metrics of all figures that the config asks for, each once."""
-    pairs = [(dataset, str(figure)) for dataset in config["datasets"] for figure in config["figures"]]
-    return list(dict.fromkeys(table for pair in pairs for table in tables_of(*pair)))
-
-
-def model_of(wildcards, model):
-    """Return the file of a model that a client adapts: after local meta-training, where the variant says so."""
-    local = re.search(r"_local_(\d+)", wildcards.variant)
-    path = RUN + ("/local-{episodes}/client-{client}" if local else "") + "/{model}.safetensors"
-    return path.format(model=model, episodes=local and local[1], **dict(wildcards.items()))
-
-
-def figures():
-    """Return the figures of every data set."""
-    return expand(
-        "results/figures/{dataset}/figure-{figure}.png", dataset=config["datasets"], figure=config["figures"]
-    ) + expand("results/figures/{dataset}/attack-seed-{seed}.png", dataset=config["datasets"], seed=config["seeds"][:1])

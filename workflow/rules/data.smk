@@ -2,20 +2,23 @@
 # Dataset preparation: resize, rotate, split, stamp the backdoor key
 # ----------------------------------------------------------------------
 PREPARED = "data/prepared/{dataset}"
-SEEDED = PREPARED + "/seed-{seed}"
+SEEDED = f"{PREPARED}/seed-{{seed}}"
 
 
 rule resize:
     output:
-        images=PREPARED + "/resized.npy",
-        classes=PREPARED + "/resized.csv",
+        images=f"{PREPARED}/resized.npy",
+        classes=f"{PREPARED}/resized.csv",
     log:
         "logs/resize/{dataset}.log",
     benchmark:
         run_time("resize/{dataset}")
     cache: SHARED
+    conda:
+        "../envs/fedmeta.yaml"
     params:
         **code_of("resize"),
+        reader=lambda w: code_of(w.dataset, "fedmeta/data"),
         dataset=lambda w: w.dataset,
         raw=lambda w: raw_contents(w.dataset),
         size=lambda w: settings(w.dataset)["data"]["size"],
@@ -30,13 +33,15 @@ rule augment:
         images=rules.resize.output.images,
         classes=rules.resize.output.classes,
     output:
-        images=PREPARED + "/images.npy",
-        classes=PREPARED + "/images.csv",
+        images=f"{PREPARED}/images.npy",
+        classes=f"{PREPARED}/images.csv",
     log:
         "logs/augment/{dataset}.log",
     benchmark:
         run_time("augment/{dataset}")
     cache: SHARED
+    conda:
+        "../envs/fedmeta.yaml"
     params:
         **code_of("augment"),
         rotations=lambda w: settings(w.dataset)["data"]["rotations"],
@@ -51,12 +56,14 @@ rule split:
         images=rules.resize.output.images,
         classes=rules.resize.output.classes,
     output:
-        SEEDED + "/split.csv",
+        f"{SEEDED}/split.csv",
     log:
         "logs/split/{dataset}/seed-{seed}.log",
     benchmark:
         run_time("split/{dataset}/seed-{seed}")
     cache: SHARED
+    conda:
+        "../envs/fedmeta.yaml"
     params:
         **code_of("split"),
         **take("split", "federation.users", "federation.attacker"),
@@ -73,15 +80,17 @@ rule stamp:
         classes=rules.augment.output.classes,
         split=rules.split.output[0],
     output:
-        attack_training=SEEDED + "/attack_training.npy",
-        attack_training_classes=SEEDED + "/attack_training.csv",
-        attack_validation=SEEDED + "/attack_validation.npy",
-        attack_validation_classes=SEEDED + "/attack_validation.csv",
+        attack_training=f"{SEEDED}/attack_training.npy",
+        attack_training_classes=f"{SEEDED}/attack_training.csv",
+        attack_validation=f"{SEEDED}/attack_validation.npy",
+        attack_validation_classes=f"{SEEDED}/attack_validation.csv",
     log:
         "logs/stamp/{dataset}/seed-{seed}.log",
     benchmark:
         run_time("stamp/{dataset}/seed-{seed}")
     cache: SHARED
+    conda:
+        "../envs/fedmeta.yaml"
     params:
         **code_of("stamp"),
         trigger=lambda w: settings(w.dataset)["data"]["trigger"],
@@ -102,6 +111,8 @@ rule contact_sheet:
         "results/figures/{dataset}/attack-seed-{seed}.png",
     log:
         "logs/contact_sheet/{dataset}/seed-{seed}.log",
+    conda:
+        "../envs/fedmeta.yaml"
     params:
         **code_of("contact_sheet"),
         trigger=lambda w: settings(w.dataset)["data"]["trigger"],

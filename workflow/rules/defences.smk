@@ -7,11 +7,15 @@ rule fine_tune:
         clean=lambda w: model_of(w, "pretrained"),
         attacked=lambda w: model_of(w, "attacked"),
     output:
-        RUN + "/fine_tune/{variant}/client-{client}.csv",
+        f"{RUN}/fine_tune/{{variant}}/client-{{client}}.csv",
     log:
         "logs/fine_tune/{dataset}/seed-{seed}/{scope}/{variant}/client-{client}.log",
     benchmark:
         "logs/benchmarks/fine_tune/{dataset}/seed-{seed}/{scope}/{variant}/client-{client}.tsv"
+    wildcard_constraints:
+        variant=SUPERVISED,
+    conda:
+        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
@@ -35,11 +39,15 @@ rule defend:
         clean=lambda w: model_of(w, "pretrained"),
         attacked=lambda w: model_of(w, "attacked"),
     output:
-        RUN + "/defend/{variant}/client-{client}.csv",
+        f"{RUN}/defend/{{variant}}/client-{{client}}.csv",
     log:
         "logs/defend/{dataset}/seed-{seed}/{scope}/{variant}/client-{client}.log",
     benchmark:
         "logs/benchmarks/defend/{dataset}/seed-{seed}/{scope}/{variant}/client-{client}.tsv"
+    wildcard_constraints:
+        variant=MATCHING,
+    conda:
+        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,

@@ -34,11 +34,13 @@ rule evaluate:
         attacked=rules.attack.output[0],
         after=rules.meta_train_after.output[0],
     output:
-        RUN + "/evaluate/client-{client}.csv",
+        f"{RUN}/evaluate/client-{{client}}.csv",
     log:
         "logs/evaluate/{dataset}/seed-{seed}/{scope}/client-{client}.log",
     benchmark:
         "logs/benchmarks/evaluate/{dataset}/seed-{seed}/{scope}/client-{client}.tsv"
+    conda:
+        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,

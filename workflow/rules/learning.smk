@@ -12,12 +12,14 @@ rule pretrain:
         classes=rules.augment.output.classes,
         split=rules.split.output[0],
     output:
-        RUN + "/pretrained.safetensors",
+        f"{RUN}/pretrained.safetensors",
     log:
         "logs/pretrain/{dataset}/seed-{seed}/{scope}.log",
     benchmark:
         run_time("pretrain/{dataset}/seed-{seed}/{scope}")
     cache: SHARED
+    conda:
+        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
@@ -37,13 +39,15 @@ rule meta_train_after:
         images=rules.augment.output.images,
         classes=rules.augment.output.classes,
         split=rules.split.output[0],
-        model=RUN + "/attacked.safetensors",
+        model=f"{RUN}/attacked.safetensors",
     output:
-        RUN + "/after.safetensors",
+        f"{RUN}/after.safetensors",
     log:
         "logs/meta_train_after/{dataset}/seed-{seed}/{scope}.log",
     benchmark:
         "logs/benchmarks/meta_train_after/{dataset}/seed-{seed}/{scope}.tsv"
+    conda:
+        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
@@ -62,13 +66,15 @@ rule local_meta_train:
         images=rules.augment.output.images,
         classes=rules.augment.output.classes,
         split=rules.split.output[0],
-        model=RUN + "/{model}.safetensors",
+        model=f"{RUN}/{{model}}.safetensors",
     output:
-        RUN + "/local-{episodes}/client-{client}/{model}.safetensors",
+        f"{RUN}/local-{{episodes}}/client-{{client}}/{{model}}.safetensors",
     log:
         "logs/local_meta_train/{dataset}/seed-{seed}/{scope}/local-{episodes}/client-{client}/{model}.log",
     benchmark:
         "logs/benchmarks/local_meta_train/{dataset}/seed-{seed}/{scope}/local-{episodes}/client-{client}/{model}.tsv"
+    conda:
+        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,

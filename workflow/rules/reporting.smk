@@ -9,6 +9,8 @@ rule aggregate:
     log:
         "logs/aggregate.log",
     localrule: True
+    conda:
+        "../envs/fedmeta.yaml"
     params:
         **code_of("aggregate"),
     message:
@@ -25,6 +27,8 @@ rule summary:
     log:
         "logs/summary.log",
     localrule: True
+    conda:
+        "../envs/fedmeta.yaml"
     params:
         **code_of("summary"),
     message:
@@ -41,6 +45,8 @@ rule run_times:
     log:
         "logs/run_times.log",
     localrule: True
+    conda:
+        "../envs/fedmeta.yaml"
     params:
         **code_of("run_times"),
         benchmarks="logs/benchmarks",
@@ -53,7 +59,7 @@ rule run_times:
 rule kernel_norms:
     input:
         models=lambda w: expand(
-            RUN + "/{model}.safetensors",
+            f"{RUN}/{{model}}.safetensors",
             dataset=w.dataset,
             seed=config["seeds"],
             scope=scopes_of("delta", settings(w.dataset)),
@@ -64,6 +70,8 @@ rule kernel_norms:
     log:
         "logs/kernel_norms/{dataset}.log",
     localrule: True
+    conda:
+        "../envs/fedmeta.yaml"
     params:
         **code_of("kernel_norms"),
     message:
@@ -81,6 +89,8 @@ rule figure:
     log:
         "logs/figure/{dataset}/{figure}.log",
     localrule: True
+    conda:
+        "../envs/fedmeta.yaml"
     params:
         **code_of("figure"),
         way=lambda w: settings(w.dataset)["reptile"]["way"],
@@ -100,6 +110,8 @@ rule figure_ablation:
     log:
         "logs/figure/{dataset}/ablation.log",
     localrule: True
+    conda:
+        "../envs/fedmeta.yaml"
     params:
         **code_of("figure_ablation"),
         way=lambda w: settings(w.dataset)["reptile"]["way"],
@@ -120,6 +132,8 @@ rule figure_delta:
     log:
         "logs/figure/{dataset}/delta.log",
     localrule: True
+    conda:
+        "../envs/fedmeta.yaml"
     params:
         **code_of("figure_delta"),
         way=lambda w: settings(w.dataset)["reptile"]["way"],

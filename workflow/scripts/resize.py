@@ -13,8 +13,8 @@ def main(job) -> None:
     from fedmeta.data.bank import write_bank
     from fedmeta.data.datasets import read
 
-    raw = Path(job.config["raw_data"]) / job.params.dataset
-    write_bank(job.output.images, job.output.classes, *read(job.params.dataset, raw, job.params.size))
+    images, classes = read(job.params.dataset, Path(job.config["raw_data"]), job.params.size)
+    write_bank(job.output.images, job.output.classes, images, classes)
 
 
 if __name__ == "__main__":

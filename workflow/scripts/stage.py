@@ -7,6 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the library of this working copy, whichever is installed
 
 from fedmeta.errors import FedmetaError
 from fedmeta.files import disk_errors, exclusive, remove_leftovers

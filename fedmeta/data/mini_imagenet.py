@@ -1,0 +1,144 @@
+"""mini-ImageNet (Vinyals et al. 2016): 100 classes of 600 colour images of 84 x 84 pixels.
+
+In the split of Ravi and Larochelle (2017): 64 classes for meta-training, 20 for meta-testing. Their 16 validation
+classes are not used.
+"""
+
+import csv
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from fedmeta.data.bank import ImageClass
+from fedmeta.data.mini_imagenet_pickles import find_pickle, read_pickle
+from fedmeta.data.raw_images import RawClass, class_folders, decode, image_files, is_image, read_classes, square
+from fedmeta.errors import FedmetaError
+
+PARTS = ("train", "test")
+
+# What reads an image, by its path in the archive or folder.
+Files = dict[PurePosixPath, Callable[[], bytes]]
+
+
+def read(raw: Path, size: int) -> tuple[Iterator[np.ndarray], list[ImageClass]]:
+    """Return images, uint8 (size, size, 3), and classes: those of train first, in each part by name.
+
+    `raw` holds one of three layouts: images.zip or images/ with train.csv and test.csv (columns filename, label);
+    class folders, as train/CLASS/ and test/CLASS/ or with the csv files; the pickles that `read_pickle` knows. The
+    classes of test are set apart for meta-testing. Images in `raw`/extra/CLASS/ come after the class's own. What is
+    not square is squeezed, as the images of mini-ImageNet were.
+
+    Raises FedmetaError when nothing of this is there or an image is missing, and, when it comes to it, naming an
+    image that cannot be read.
+    """
+    if find_pickle(raw, "train"):
+        classes = _from_pickles(raw, size)
+    elif (raw / "train.csv").exists():
+        classes = _from_lists(raw, size)
+    else:
+        classes = _from_folders(raw, size)
+    if len({c.meta_testing for c in classes}) < len(PARTS):
+        raise FedmetaError(
+            f"mini-ImageNet is not in {raw}, and there is no official download: put there (1) images.zip or images/ "
+            "with train.csv and test.csv of Ravi and Larochelle, or (2) class folders, train/CLASS/*.jpg and "
+            "test/CLASS/*.jpg, or (3) mini-imagenet-cache-train.pkl and mini-imagenet-cache-test.pkl"
+        )
+    return read_classes(_with_extra_images(classes, raw / "extra", size), "mini-ImageNet")
+
+
+def _from_pickles(raw: Path, size: int) -> list[RawClass]:
+    classes = []
+    for part in PARTS:
+        path = find_pickle(raw, part)
+        if path is None:
+            return []
+        images, rows = read_pickle(path)
+        for name in sorted(rows):
+            readers = [partial(_resize, images[row], size) for row in rows[name]]
+            classes.append(RawClass(name, readers, part == "test"))
+    return classes
+
+
+def _from_lists(raw: Path, size: int) -> list[RawClass]:
+    where, files = _find_files(raw)
+    by_name = {path.name: path for path in files}
+    by_class = defaultdict(list)
+    for path in files:
+        by_class[path.parent.name].append(path)
+    classes = []
+    for part in PARTS:
+        for name, listed in _read_list(raw / f"{part}.csv").items():
+            missing = [file for file in listed if file not in by_name]
+            if missing and name not in by_class:
+                raise FedmetaError(f"{where} lacks {missing[0]} of {part}.csv: put it there or mend {part}.csv")
+            paths = by_class[name] if missing else [by_name[file] for file in listed]
+            classes.append(_raw_class(name, {path: files[path] for path in paths}, size, where, part))
+    return classes
+
+
+def _from_folders(raw: Path, size: int) -> list[RawClass]:
+    where, files = _find_files(raw)
+    by_class = defaultdict(dict)
+    for path, read_file in files.items():
+        if len(path.parts) > 2 and path.parts[-3] in PARTS:
+            by_class[path.parts[-3:-1]][path] = read_file
+    order = sorted(by_class, key=lambda key: (PARTS.index(key[0]), key[1]))
+    return [_raw_class(name, by_class[part, name], size, where, part) for part, name in order]
+
+
+def _raw_class(name: str, files: Files, size: int, where: Path, part: str) -> RawClass:
+    readers = [partial(_read, files[path], size, f"{where}: {path}") for path in sorted(files)]
+    return RawClass(name, readers, part == "test")
+
+
+def _find_files(raw: Path) -> tuple[Path, Files]:
+    """Return the archive or the folder, and the images in it."""
+    archive = raw / "images.zip"
+    if archive.exists():
+        try:
+            opened = zipfile.ZipFile(archive)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise FedmetaError(f"{archive} is cut short or not a zip file: fetch it again") from error
+        found = {PurePosixPath(name): partial(opened.read, name) for name in opened.namelist()}
+        return archive, {path: read_file for path, read_file in found.items() if is_image(path.name)}
+    inside = [path.relative_to(raw) for depth in ("*/*", "*/*/*") for path in raw.glob(depth) if is_image(path.name)]
+    return raw, {PurePosixPath(path): (raw / path).read_bytes for path in inside if path.parts[0] != "extra"}
+
+
+def _read_list(path: Path) -> dict[str, list[str]]:
+    """Return the names of the files of each class, by the class's name in order."""
+    listed = defaultdict(list)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            for row in csv.DictReader(file):
+                listed[row["label"]].append(row["filename"])
+    except FileNotFoundError as error:
+        raise FedmetaError(f"{path} is missing: put that of Ravi and Larochelle there") from error
+    except (KeyError, ValueError, csv.Error) as error:
+        raise FedmetaError(f"{path} is no table with the columns filename and label: fetch it again") from error
+    return dict(sorted(listed.items()))
+
+
+def _with_extra_images(classes: list[RawClass], folder: Path, size: int) -> list[RawClass]:
+    """Return the classes with the images of `folder`/CLASS/ at their ends."""
+    by_name = {c.name: c for c in classes}
+    for of_class in class_folders(folder):
+        if of_class.name not in by_name:
+            raise FedmetaError(f"{of_class}: mini-ImageNet has no class of this name: rename or delete the folder")
+        extra = [partial(_read, path.read_bytes, size, str(path)) for path in image_files(of_class)]
+        c = by_name[of_class.name]
+        by_name[c.name] = c._replace(images=c.images + extra, extra=len(extra))
+    return list(by_name.values())
+
+
+def _read(read_file: Callable[[], bytes], size: int, what: str) -> np.ndarray:
+    return square(decode(read_file, size, what), size, 3, crop=False)
+
+
+def _resize(image: np.ndarray, size: int) -> np.ndarray:
+    return square(Image.fromarray(image), size, 3, crop=False)

@@ -1,0 +1,107 @@
+"""Images as people have them, of any format, size and colour: to squares of one size, and to a bank."""
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from fedmeta.data.bank import ImageClass
+from fedmeta.errors import FedmetaError
+from fedmeta.progress import Progress
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+
+# Pillow and zipfile report broken files by any of these.
+BROKEN = (
+    *(OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error),
+    *(zipfile.BadZipFile, zlib.error, Image.DecompressionBombError),
+)
+
+
+class RawClass(NamedTuple):
+    """A class before it is read: a function for each image, which returns uint8 (size, size, channels).
+
+    `meta_testing` and `extra` are as in ImageClass.
+    """
+
+    name: str
+    images: list[Callable[[], np.ndarray]]
+    meta_testing: bool = False
+    extra: int = 0
+
+
+def read_classes(classes: Sequence[RawClass], what: str) -> tuple[Iterator[np.ndarray], list[ImageClass]]:
+    """Return the images of the classes, read one by one as they are asked for, and the class table."""
+    table, first = [], 0
+    for k, c in enumerate(classes):
+        table.append(ImageClass(c.name, 0, k, first, len(c.images), int(c.meta_testing), c.extra))
+        first += len(c.images)
+
+    def images() -> Iterator[np.ndarray]:
+        progress = Progress(f"reading {what}", first, unit="images")
+        for c in classes:
+            for read in c.images:
+                yield read()
+                progress.advance(1, c.name)
+
+    return images(), table
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """Return the folders in `folder`, by name, without hidden ones; none if it is missing."""
+    inside = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in inside if path.is_dir() and not path.name.startswith("."))
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the images that lie in `folder` itself, by name; hidden files are passed over."""
+    return sorted(path for path in folder.iterdir() if is_image(path.name) and path.is_file())
+
+
+def is_image(name: str) -> bool:
+    """Return whether a file's name is that of an image."""
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def decode(read: Callable[[], bytes], size: int, what: str) -> Image.Image:
+    """Return the image in the bytes that `read` returns, of mode L or RGB, upright, on white where transparent.
+
+    It is to be resized to `size`: a JPEG much larger than that is decoded at a half, a quarter or an eighth of its
+    pixels, which is faster. Raises FedmetaError naming `what` when the image is broken.
+    """
+    try:
+        image = Image.open(io.BytesIO(read()))
+        image.draft(None, (2 * size, 2 * size))
+        ImageOps.exif_transpose(image, in_place=True)
+        return _plain(image)
+    except BROKEN as error:
+        raise FedmetaError(f"{what} is no image that can be read ({error}): mend or remove it") from error
+
+
+def square(image: Image.Image, size: int, channels: int, crop: bool) -> np.ndarray:
+    """Return uint8 (size, size, channels): the area mean, or a bicubic enlargement where the image is smaller.
+
+    `crop`: of an image that is not square take the largest centred square; else squeeze it.
+    """
+    shrink = min(image.size) >= size
+    fit = ImageOps.fit if crop else Image.Image.resize
+    resized = fit(image, (size, size), Image.Resampling.BOX if shrink else Image.Resampling.BICUBIC)
+    return np.asarray(resized.convert("L" if channels == 1 else "RGB")).reshape(size, size, channels)
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Return the image with 8 bits a channel, L or RGB."""
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers")
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")

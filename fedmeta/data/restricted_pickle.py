@@ -1,0 +1,105 @@
+"""Pickles of arrays, strings, numbers and plain containers, read without calling anything that the file names.
+
+A pickle is a program: `pickle.load` would run whatever its author wrote. Here each of the few names that such a file
+needs stands for something of this module that makes plain data and nothing else; any other name is refused.
+"""
+
+import os
+import pickle
+import re
+from typing import Any
+
+import numpy as np
+
+from fedmeta.errors import FedmetaError
+
+PLAIN_NUMBERS = re.compile(r"[<>|=]?[biuf]\d+")
+
+
+class PickledArray:
+    """A numpy array in a pickle; `values` is the array itself, read-only, on the file's own bytes."""
+
+    def __init__(self, *_: Any) -> None:
+        """Made empty, as numpy's pickles do; the content comes as a state."""
+        self.values = np.empty(0, np.uint8)
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, dtype, fortran, content = state
+        self.values = np.frombuffer(content, dtype.plain()).reshape(shape, order="F" if fortran else "C")
+
+
+class PickledType:
+    """The type of an array's or a scalar's values: numbers, no objects and no records."""
+
+    def __init__(self, code: str | bytes, *_: Any) -> None:
+        self.code, self.order = _text(code), "|"
+
+    def __setstate__(self, state: tuple) -> None:
+        self.order = _text(state[1])
+
+    def plain(self) -> np.dtype:
+        if not PLAIN_NUMBERS.fullmatch(self.code):
+            raise ValueError(f"an array of type {self.code}")
+        return np.dtype(self.code).newbyteorder(self.order)
+
+
+def load_plain(path: str | os.PathLike) -> Any:
+    """Return what the pickle in the file `path` holds: arrays are PickledArray, Python 2's strings are bytes.
+
+    Raises FedmetaError when the file is broken, or asks for anything else.
+    """
+    with open(path, "rb") as file:
+        try:
+            return _Unpickler(file, encoding="bytes").load()
+        except _Refused as error:
+            raise FedmetaError(
+                f"{path} is not read: it asks for {error}, and only arrays, strings and plain containers are admitted"
+            ) from error
+        except Exception as error:  # a broken pickle can raise anything
+            raise FedmetaError(f"{path} is cut short or no pickle of arrays ({error}): fetch it again") from error
+
+
+class _Refused(Exception):
+    pass
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return ADMITTED[f"{module}.{name}"]
+        except KeyError:
+            raise _Refused(f"{module}.{name}") from None
+
+
+def _text(text: str | bytes) -> str:
+    return text if isinstance(text, str) else text.decode("ascii")
+
+
+def _array(content: bytes, dtype: PickledType, shape: tuple, order: str, axis_order: tuple | None = None):
+    array = PickledArray()
+    array.values = np.frombuffer(content, dtype.plain()).reshape(shape, order="F" if order == "F" else "C")
+    if axis_order is not None:
+        array.values = array.values.transpose(axis_order)
+    return array
+
+
+def _number(dtype: PickledType, content: bytes) -> int | float:
+    return np.frombuffer(content, dtype.plain())[0].item()
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        raise ValueError(f"bytes encoded as {encoding}")
+    return text.encode("latin1")
+
+
+# What numpy of all versions writes, by each of the pickle protocols. An OrderedDict becomes a dict.
+ADMITTED = {
+    "numpy.ndarray": PickledArray,
+    "numpy.dtype": PickledType,
+    **{f"numpy.{core}.multiarray._reconstruct": PickledArray for core in ("core", "_core")},
+    **{f"numpy.{core}.multiarray.scalar": _number for core in ("core", "_core")},
+    **{f"numpy.{core}.numeric._frombuffer": _array for core in ("core", "_core")},
+    "_codecs.encode": _latin1,
+    "collections.OrderedDict": dict,
+}
