@@ -45,7 +45,7 @@ WORDS = {"tables": TABLES, "figures": FIGURES}
 # Another legal value of each config key whose value is no number, or has limits.
 OTHER_VALUES = {
     "datasets": ["glyphs", "omniglot"],
-    "figures": [3, 5, 7, "A5", "A6", "A9", "ablation", "delta"],
+    "figures": [3, 5, 7, "A5", "A6", "A8", "A9", "ablation", "delta"],
     "raw_data": "elsewhere",
     "seeds": [1, 2],
     "engine": "serial",
@@ -63,6 +63,7 @@ OTHER_VALUES = {
     "pretrain.outer_learning_rate": [0.5, 0.2],
     "attack.backdoor_to_target": [1, 2],
     "attack.target_output": "random",
+    "evaluation.episode_seed": 7,
     "evaluation.target_output": "random",
     "evaluation.rounds": [0, 1, 2],
     "evaluation.clients": [2, 3],
@@ -93,7 +94,7 @@ ADDING = (
     *("figure_ablation.cases", "figure_delta.deltas", "figure_delta.cases"),
 )
 # The figures that are there: one of each kind.
-SHOWN = [3, 5, 7, "A5", "A9", "ablation", "delta"]
+SHOWN = [3, 5, 7, "A5", "A8", "A9", "ablation", "delta"]
 
 
 class Finished:
@@ -151,7 +152,8 @@ class Finished:
         place = config
         for section in sections:
             place = place[section]
-        other = OTHER_VALUES.get(key) or (place[name] * 0.9 if isinstance(place[name], float) else place[name] + 1)
+        number = place[name] if isinstance(place[name], int | float) else 0
+        other = OTHER_VALUES.get(key, number * 0.9 if isinstance(number, float) else number + 1)
         assert place[name] != other, f"{key} is {other} already"
         place[name] = other
         with self.edited("config.yaml", yaml.safe_dump(config, sort_keys=False)):

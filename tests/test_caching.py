@@ -32,7 +32,7 @@ TAKES_FROM = {
     "meta_train_after": ["attack"],
     "local_meta_train": ["attack"],
     "evaluate": ["meta_train_after", "stamp"],
-    "fine_tune": ["attack", "stamp"],
+    "fine_tune": ["attack", "local_meta_train", "stamp"],
     "defend": ["attack", "local_meta_train", "stamp"],
     "kernel_norms": ["attack"],
     "aggregate": ["evaluate", "fine_tune", "defend"],
@@ -73,9 +73,9 @@ def assert_whole(finished, again):
 
 
 def test_a_figure_is_drawn_again_where_its_own_tables_are_made_again(finished):
-    assert finished.jobs["figure"] == 5
+    assert finished.jobs["figure"] == 6
     assert finished.after_key("evaluation.rounds")["figure"] == 1
-    assert finished.after_key("fine_tuning.iterations")["figure"] == 1
+    assert finished.after_key("fine_tuning.iterations")["figure"] == 2
     assert finished.after_key("evaluation.other_episode_seed") == {"defend": 2, "figure": 1, **dict.fromkeys(TABLES, 1)}
     assert finished.after_key("matching.scale")["defend"] == finished.jobs["defend"] - 1  # one has no scales
 
@@ -86,7 +86,7 @@ def test_the_reader_of_another_data_set_reruns_nothing(finished, path):
 
 
 def test_a_script_reruns_its_rule_and_what_follows(finished):
-    assert finished.after_module("workflow/scripts/figure.py") == {"figure": 5}
+    assert finished.after_module("workflow/scripts/figure.py") == {"figure": 6}
     assert set(finished.after_module("workflow/scripts/evaluation_stage.py")) == REPORTS | {
         *("evaluate", "fine_tune", "defend")
     }

@@ -135,9 +135,6 @@ def contradictions(own):
         yield "evaluation.shot", "the matching network's leave-one-out training needs 2 or more"
     if evaluation["episode_seed"] == evaluation["other_episode_seed"]:
         yield "evaluation.other_episode_seed", "it must differ from evaluation.episode_seed"
-    for episodes in own["local_meta_training"]["episodes"]:
-        if episodes % own["reptile"]["meta_batch"]:
-            yield "local_meta_training.episodes", f"{episodes} is no multiple of reptile.meta_batch"
     if "ablation" in own["figures"] and 0 not in own["matching"]["iterations"]:
         yield "matching.iterations", "figure ablation shows the attention before fine-tuning: add 0"
     for figure in {"ablation", "delta"}.intersection(own["figures"]):

@@ -3,6 +3,7 @@
 Inputs: images, classes, split, the model. Output: the user's model, with every user's Adam state.
 """
 
+import math
 from dataclasses import replace
 
 import stage
@@ -17,7 +18,7 @@ def main(job) -> None:
     # Nobody aggregates: the user's update is the whole difference to its new model.
     alone = {**training.settings, "federation": {**training.settings["federation"], "weight": 1.0}}
     training = replace(training, settings=alone)
-    meta_steps = job.params.episodes // alone["reptile"]["meta_batch"]
+    meta_steps = math.ceil(job.params.episodes / alone["reptile"]["meta_batch"])
     rate = alone["local_meta_training"]["outer_learning_rate"]
     rounds = [{job.params.client: training.benign(job.params.client, meta_steps, rate)}]
 
