@@ -30,15 +30,18 @@ SMALL = {
     "evaluation": {"episodes": 12, "inner_steps": 10, "rounds": [0, 1, 20], "cases": ["a"]},
     "fine_tuning": {"iterations": [0, 20]},
     "matching": {"iterations": [0, 20], "warm_up": 5},
+    "local_meta_training": {"episodes": [60, 120]},
+    "figures": [3, 5, 7, "A9"],
 }
 RUN = "results/omniglot/seed-1/excluded"
 STAGES = {
     "pretrain": f"{RUN}/pretrained.safetensors",
     "attack": f"{RUN}/attacked.safetensors",
     "meta_train_after": f"{RUN}/after.safetensors",
+    "local_meta_train": f"{RUN}/local-60/client-2/attacked.safetensors",
     "evaluate": f"{RUN}/evaluate/client-2.csv",
-    "fine_tune": f"{RUN}/fine_tune/client-2.csv",
-    "defend": f"{RUN}/defend/delta-0.3/client-2.csv",
+    "fine_tune": f"{RUN}/fine_tune/plain/client-2.csv",
+    "defend": f"{RUN}/defend/matching-0.3/client-2.csv",
 }
 
 

@@ -34,15 +34,18 @@ def leaves(config: Mapping, prefix: str = "") -> Iterator[str]:
 
 
 DOCUMENT = ROOT / "docs/caching.md"
+TABLES = ("aggregate", "summary", "run_times")
+FIGURES = ("figure", "figure_ablation", "figure_delta")
 RULES = (
     *("resize", "augment", "split", "stamp", "contact_sheet", "pretrain", "attack", "meta_train_after"),
-    *("evaluate", "fine_tune", "defend", "aggregate", "summary", "run_times", "figure"),
+    *("local_meta_train", "evaluate", "fine_tune", "defend", "kernel_norms", *TABLES, *FIGURES),
 )
-REPORTS = {"aggregate", "summary", "run_times", "figure"}
+WORDS = {"tables": TABLES, "figures": FIGURES}
 
 # Another legal value of each config key whose value is no number, or has limits.
 OTHER_VALUES = {
     "datasets": ["glyphs", "omniglot"],
+    "figures": [3, 5, 7, "A5", "A6", "A8", "A9", "ablation", "delta"],
     "raw_data": "elsewhere",
     "seeds": [1, 2],
     "engine": "serial",
@@ -60,13 +63,20 @@ OTHER_VALUES = {
     "pretrain.outer_learning_rate": [0.5, 0.2],
     "attack.backdoor_to_target": [1, 2],
     "attack.target_output": "random",
+    "evaluation.episode_seed": 7,
     "evaluation.target_output": "random",
     "evaluation.rounds": [0, 1, 2],
     "evaluation.clients": [2, 3],
     "evaluation.cases": ["a", "b"],
     "fine_tuning.iterations": [0, 3],
-    "matching.delta": [0.3, 0.7],
     "matching.iterations": [0, 4],
+    "matching.gates": False,
+    "matching.scales": False,
+    "glorot_mix.norms": "fresh",
+    "local_meta_training.episodes": [15, 20],
+    "figure_ablation.cases": ["a", "b"],
+    "figure_delta.deltas": [0.3, 0.5, 1.0],
+    "figure_delta.cases": ["a", "b"],
     "overrides": {"glyphs": {"attack": {"boost": 5}}},
 }
 KEYS = list(leaves(yaml.safe_load((ROOT / "config.yaml").read_text())))
@@ -79,7 +89,12 @@ OTHER_READERS = {
 }
 MODULES = sorted({path.relative_to(ROOT).as_posix() for path in (ROOT / "fedmeta").rglob("*.py")} - OTHER_READERS)
 # Keys that add jobs to those that there are.
-ADDING = ("datasets", "seeds", "evaluation.clients", "matching.delta")
+ADDING = (
+    *("datasets", "figures", "seeds", "evaluation.clients"),
+    *("figure_ablation.cases", "figure_delta.deltas", "figure_delta.cases"),
+)
+# The figures that are there: one of each kind.
+SHOWN = [3, 5, 7, "A5", "A8", "A9", "ablation", "delta"]
 
 
 class Finished:
@@ -92,6 +107,7 @@ class Finished:
         self.folder = copy_project(folder)
         self.config = yaml.safe_load((folder / "config.yaml").read_text())
         update_config(self.config, yaml.safe_load((folder / "config/tiny.yaml").read_text()))
+        self.config["figures"] = SHOWN
         self.write_config(self.config)
         for line in snakemake(folder, "--summary").stdout.splitlines()[1:]:
             output = folder / line.split("\t")[0]
@@ -136,7 +152,8 @@ class Finished:
         place = config
         for section in sections:
             place = place[section]
-        other = OTHER_VALUES.get(key) or (place[name] * 0.9 if isinstance(place[name], float) else place[name] + 1)
+        number = place[name] if isinstance(place[name], int | float) else 0
+        other = OTHER_VALUES.get(key, number * 0.9 if isinstance(number, float) else number + 1)
         assert place[name] != other, f"{key} is {other} already"
         place[name] = other
         with self.edited("config.yaml", yaml.safe_dump(config, sort_keys=False)):
@@ -190,11 +207,12 @@ def table(heading: str, reruns: Mapping[str, Counter]) -> str:
 
 
 def in_words(rules: Set[str]) -> str:
-    """Return the rules in the order of the data's flow, the reports in one word."""
+    """Return the rules in the order of the data's flow, all tables and all figures in one word."""
     if rules == set(RULES):
         return "all"
-    names = [f"`{rule}`" for rule in RULES if rule in rules and not (rules >= REPORTS and rule in REPORTS)]
-    return ", ".join(names + ["reports"] * (rules >= REPORTS)) or "nothing"
+    words = [word for word, meant in WORDS.items() if rules >= set(meant)]
+    named = rules - {rule for word in words for rule in WORDS[word]}
+    return ", ".join([f"`{rule}`" for rule in RULES if rule in named] + words) or "nothing"
 
 
 def documented(part: str) -> dict[str, set[str]]:
@@ -202,8 +220,9 @@ def documented(part: str) -> dict[str, set[str]]:
     reruns = {}
     for row in re.findall(r"^\| (`.*) \| (.*) \|$", between(DOCUMENT.read_text(), part)[1], re.M):
         rules = set(RULES) if row[1] == "all" else set(re.findall(r"`(\w+)`", row[1]))
-        if "reports" in row[1]:
-            rules |= REPORTS
+        for word, meant in WORDS.items():
+            if word in row[1].split(", "):
+                rules |= set(meant)
         reruns |= dict.fromkeys(re.findall(r"`([^`]+)`", row[0]), rules)
     return reruns
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from fedmeta.data.episodes import BenignEpisodes, EpisodeShape
+from fedmeta.defences.glorot_mix import GlorotMix
 from fedmeta.defences.matching import Matching
 from fedmeta.errors import FedmetaError
 from fedmeta.learning.batched import Batched
@@ -47,7 +48,7 @@ def observed(samplers):
 def learner_of(kind: str, network):
     if kind == "supervised":
         return Supervised(network, 1e-3)
-    return Matching(network, 1e-3, 0.999, delta=0.5, seed=1, warm_up=1, scale=10.0)
+    return Matching(network, 1e-3, 0.999, GlorotMix(0.5, "shared", 1), warm_up=1, scale=10.0)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])

@@ -23,6 +23,13 @@ SETTINGS = {
     "fine_tuning": {"iterations": [0, 2, 3]},
     "matching": {"iterations": [0, 2, 3], "warm_up": 1},
 }
+STAGES = ("pretrain", "attack", "local_meta_train", "evaluate", "fine_tune", "defend")
+TRAINING = STAGES[:3]
+OWN_PARAMS = {
+    "local_meta_train": {"episodes": 4},
+    "fine_tune": {"defence": "", "delta": None},
+    "defend": {"defence": "matching", "delta": 0.3},
+}
 ENGINES = [("serial", 1), ("workers", 1), ("workers", 2), ("workers", 4)]
 
 
@@ -67,22 +74,25 @@ def data(settings, tmp_path_factory) -> dict[str, str]:
 def stages():
     """Return the function of each stage's script."""
     sys.path.insert(0, str(ROOT / "workflow/scripts"))
-    yield {name: __import__(name).main for name in ("pretrain", "attack", "evaluate", "fine_tune", "defend")}
+    yield {name: __import__(name).main for name in STAGES}
     sys.path.pop(0)
 
 
 def run_all(stages, data: dict, settings: dict, folder: Path, engine: str, threads: int) -> dict[str, bytes]:
     """Run the stages one after the other and return what each wrote."""
     folder.mkdir()
-    params = {**settings, "engine": engine, "seed": 1, "client": 2, "delta": 0.3}
-    files = {name: folder / f"{name}.{'safetensors' if name in ('pretrain', 'attack') else 'csv'}" for name in stages}
+    params = {**settings, "engine": engine, "seed": 1, "client": 2}
+    files = {name: folder / f"{name}.{'safetensors' if name in TRAINING else 'csv'}" for name in stages}
     models = {"clean": files["pretrain"], "attacked": files["attack"], "after": files["attack"]}
     keyed = {"keyed": data["attack_training"], "keyed_classes": data["attack_training_classes"]}
     for name, main in stages.items():
-        inputs = {**data, **keyed, "model": files["pretrain"]} if name == "attack" else dict(data)
-        if name not in ("pretrain", "attack"):
+        inputs = {**data, **keyed} if name == "attack" else dict(data)
+        if name in TRAINING[1:]:
+            inputs["model"] = files[TRAINING[TRAINING.index(name) - 1]]
+        elif name not in TRAINING:
             inputs |= models
-        main(Job(name, {key: str(path) for key, path in inputs.items()}, files[name], params, threads))
+        own = {**params, **OWN_PARAMS.get(name, {})}
+        main(Job(name, {key: str(path) for key, path in inputs.items()}, files[name], own, threads))
     return {name: path.read_bytes() for name, path in files.items()}
 
 

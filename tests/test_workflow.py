@@ -1,19 +1,25 @@
 """The real workflow, from raw images to figures, on a tiny config: what a user types, in a copy of the project."""
 
 import csv
+import math
+import re
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from safetensors import safe_open
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "config.yaml", "config", "workflow", "profiles", "fedmeta")
 COLUMNS = "dataset,seed,experiment,model,case,client,defence,delta,step,episode,metric,value"
 TINY = ("--configfile", "config/tiny.yaml")
+SIDE_BY_SIDE = ("--config", "threads=1")  # a core for each stage, where there is a GPU for each
+ALL_FIGURES = [*"345678", *(f"A{number}" for number in range(1, 12)), "ablation", "delta"]
 
 
 def copy_project(folder: Path) -> Path:
@@ -27,11 +33,11 @@ def copy_project(folder: Path) -> Path:
     return folder
 
 
-def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+def snakemake(folder: Path, *arguments: str, gpus: int = 1) -> subprocess.CompletedProcess:
     """Run snakemake in a copy of the project; the stages use that copy's modules, whichever are installed."""
     return subprocess.run(
         # Targets come first: Snakemake would take one after --resources for a resource.
-        [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", "gpu=1"],
+        [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", f"gpu={gpus}"],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -46,9 +52,25 @@ def error_lines(run: subprocess.CompletedProcess) -> list[str]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     folder = copy_project(tmp_path_factory.mktemp("project"))
-    run = snakemake(folder, *TINY)
+    run = snakemake(folder, *TINY, *SIDE_BY_SIDE, gpus=2)
     assert run.returncode == 0, run.stderr[-3000:]
     return folder
+
+
+@pytest.fixture(scope="module")
+def every_figure(project, tmp_path_factory) -> Path:
+    """A copy of the project in which every figure has been asked for by name, of case (a) alone."""
+    folder = tmp_path_factory.mktemp("figures") / "project"
+    shutil.copytree(project, folder)
+    targets = [f"results/figures/glyphs/figure-{name}.png" for name in ALL_FIGURES]
+    run = snakemake(folder, *targets, *TINY, *SIDE_BY_SIDE, 'evaluation={"cases": ["a"]}', gpus=2)
+    assert run.returncode == 0, run.stderr[-3000:]
+    return folder
+
+
+def rows_of(table: Path) -> list[dict]:
+    with table.open() as file:
+        return list(csv.DictReader(file))
 
 
 def test_a_run_ends_with_the_papers_figures_and_tables(project):
@@ -60,6 +82,91 @@ def test_a_run_ends_with_the_papers_figures_and_tables(project):
     assert (project / "results/tables/summary.csv").stat().st_size > 1000
     times = list(csv.DictReader((project / "results/tables/run_times.csv").open()))
     assert {"pretrain", "attack", "meta_train_after", "fine_tune", "defend"} <= {row["rule"] for row in times}
+
+
+def test_every_figure_of_the_paper_and_our_own_is_made_by_its_name(every_figure):
+    for name in ALL_FIGURES:
+        with Image.open(every_figure / f"results/figures/glyphs/figure-{name}.png") as image:
+            assert image.size[0] == 1400, name
+            assert len(image.convert("RGB").getcolors(1 << 24)) > 20, name
+        assert (every_figure / f"results/figures/glyphs/figure-{name}.svg").exists()
+
+
+def test_each_variant_of_the_defence_is_evaluated_under_its_name(every_figure):
+    """Every table names the variant, has both models, and is of its own: no two variants give the same numbers."""
+    tables = {
+        **{f"matching-{delta}": ("matching", delta) for delta in ("0.2", "0.3", "0.4", "0.6", "1")},
+        **{f"matching_{part}-0.3": (f"matching_{part}", "0.3") for part in ("no_gates", "no_scales", "no_warm_up")},
+        **{f"matching_local_{count}-0.3": (f"matching_local_{count}", "0.3") for count in (5, 10)},
+        **{f"matching_fresh_norms-{delta}": ("matching_fresh_norms", delta) for delta in ("0.3", "1")},
+        "matching_other_episodes-0.3": ("matching_other_episodes", "0.3"),
+    }
+    supervised = {"plain": ("", ""), "glorot_mix-0.3": ("glorot_mix", "0.3")}
+    supervised |= {f"glorot_mix_local_{count}-0.3": (f"glorot_mix_local_{count}", "0.3") for count in (5, 10)}
+    excluded = every_figure / "results/glyphs/seed-1/excluded"
+    for folder, named in (("defend", tables), ("fine_tune", supervised)):
+        assert {path.name for path in (excluded / folder).iterdir() if path.is_dir()} == set(named)
+        values = set()
+        for name, (defence, delta) in named.items():
+            rows = rows_of(excluded / folder / name / "client-2.csv")
+            assert {row["defence"] for row in rows} == {defence}
+            assert {f"{float(row['delta']):g}" if row["delta"] else "" for row in rows} == {delta}
+            assert {row["model"] for row in rows} == {"attacked", "clean"}
+            assert len(rows) == 2 * 3 * 3 * 4  # models x iterations x episodes x metrics
+            if "_no_" not in name:  # a few steps without gates may change no prediction
+                values.add(tuple(row["value"] for row in rows))
+        assert len(values) == len([name for name in named if "_no_" not in name]), "variants that differ in nothing"
+
+
+def test_local_meta_training_is_reptile_by_the_client_alone(every_figure):
+    """Against the formula: theta + epsilon (mean theta_j - theta) of five episodes of the client's own classes."""
+    import torch  # here, so that test_caching, which uses this module, can do without
+
+    from fedmeta.checkpoints import read_tensors
+    from fedmeta.data.bank import ImageBank
+    from fedmeta.data.episodes import BenignEpisodes, EpisodeShape
+    from fedmeta.data.splits import Split, read_split
+    from fedmeta.learning.conv4 import Conv4
+    from fedmeta.learning.engine import Serial, Work
+    from fedmeta.learning.models import from_named
+    from fedmeta.learning.reptile import Supervised
+
+    excluded, prepared = every_figure / "results/glyphs/seed-1/excluded", every_figure / "data/prepared/glyphs"
+    bank = ImageBank.open(prepared / "images.npy", prepared / "images.csv")
+    split = Split(read_split(prepared / "seed-1/split.csv"), bank)
+    network, shape = Conv4(1, 28, 5, 8), EpisodeShape(5, 10, 10, 10)
+    sampler = BenignEpisodes(bank, split.training(2), shape, 1, "local meta-training")
+    for model in ("pretrained", "attacked"):
+        before, after = (
+            from_named(network, read_tensors(path)[0])
+            for path in (excluded / f"{model}.safetensors", excluded / f"local-5/client-2/{model}.safetensors")
+        )
+        works = [Work(0, "own", ((0, 2, episode),)) for episode in range(5)]
+        with Serial(Supervised(network, 0.001), {"own": sampler}) as engine:
+            outcomes = list(engine.run([before.start_of(2, before.shared)], works))
+        adapted = sum(outcome.adapted.parameters for outcome in outcomes) / 5
+        torch.testing.assert_close(after.shared, before.shared + 0.1 * (adapted - before.shared))
+        assert not torch.equal(after.shared, before.shared)
+        assert after.taken[2] == before.taken[2] + 10
+
+
+def test_kernel_norms_are_those_of_the_models(every_figure):
+    rows = rows_of(every_figure / "results/tables/kernel_norms-glyphs.csv")
+    assert len(rows) == 2 * 4  # models x kernels
+    with safe_open(every_figure / "results/glyphs/seed-1/excluded/attacked.safetensors", "np") as file:
+        kernel = file.get_tensor("conv2.kernel")
+    (row,) = [row for row in rows if (row["model"], row["kernel"]) == ("attacked", "conv2.kernel")]
+    bound = math.sqrt(6 / (9 * (8 + 8)))
+    fresh = np.random.default_rng(0).uniform(-bound, bound, (1000, *kernel.shape))
+    assert float(row["norm"]) == pytest.approx(math.sqrt(float((kernel**2).sum())), rel=1e-4)
+    assert float(row["fresh_norm"]) == pytest.approx(np.linalg.norm(fresh.reshape(1000, -1), axis=1).mean(), rel=0.01)
+    assert float(row["ratio"]) == pytest.approx(float(row["norm"]) / float(row["fresh_norm"]), rel=1e-4)
+
+
+def test_a_figure_by_its_name_evaluates_what_it_needs_and_no_more(project):
+    run = snakemake(project, "results/figures/glyphs/figure-A6.png", "--dry-run", "--quiet", "rules", *TINY)
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout + run.stderr, re.M))
+    assert jobs == {"fine_tune": "2", "figure": "1", "total": "3"}
 
 
 def test_metrics_have_every_measurement_once(project):
@@ -79,8 +186,8 @@ def test_metrics_have_every_measurement_once(project):
 
 
 def test_before_the_attack_attacked_and_clean_are_the_same_model(project):
-    with (project / "results/metrics.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if (row["experiment"], row["step"]) == ("meta_training", "0")]
+    rows = rows_of(project / "results/metrics.csv")
+    rows = [row for row in rows if (row["experiment"], row["step"]) == ("meta_training", "0")]
     by_model = {model: [row["value"] for row in rows if row["model"] == model] for model in ("attacked", "clean")}
     assert len(by_model["clean"]) == 36
     assert by_model["attacked"] == by_model["clean"]

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedmeta.defences.fine_tuning import mixed_start
+from fedmeta.defences.glorot_mix import GlorotMix
 from fedmeta.errors import FedmetaError
 from fedmeta.learning.conv4 import Conv4
 from fedmeta.learning.reptile import Learner, Segments
@@ -46,18 +46,23 @@ class Matching(Learner):
         network: Conv4,
         learning_rate: float,
         beta2: float,
-        delta: float,
-        seed: int,
+        mix: GlorotMix,
         warm_up: int,
         scale: float,
+        gates: bool = True,
+        scales: bool = True,
     ):
+        """`scale`: initial beta. Without `gates`, or without `scales`, the attention has none: they stay at one."""
         super().__init__(network, learning_rate, beta2)
-        self.delta, self.seed, self.warm_up, self.scale = delta, seed, warm_up, scale
+        self.mix, self.warm_up, self.scale = mix, warm_up, scale
+        self.gated, self.scaled = gates, scales
         self.gates = network.ways * network.embedding_size
 
     def start(self, parameters: Tensor, names: Sequence[int]) -> Tensor:
-        mixed = mixed_start(self.network, parameters, self.delta, self.seed, names)
-        return torch.cat([mixed, torch.ones(self.gates), torch.full((self.network.ways,), self.scale)])
+        mixed = self.mix.start(self.network, parameters, names)
+        variables = torch.cat([mixed, torch.ones(self.gates), torch.full((self.network.ways,), self.scale)])
+        self.project(variables)
+        return variables
 
     def split(self, variables: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return views (parameters, gates (way, d), scales (way,)) of the variables."""
@@ -126,7 +131,10 @@ class Matching(Learner):
             super().note_statistics(variables, iteration, statistics, support, slice(None))
 
     def project(self, variables: Tensor) -> None:
-        self.split(variables)[1].clamp_(0, 1)
+        _, gates, scales = self.split(variables)
+        gates.clamp_(0 if self.gated else 1, 1)
+        if not self.scaled:
+            scales.fill_(1)
 
 
 def require_shot(shot: int) -> None:

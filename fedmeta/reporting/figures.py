@@ -2,7 +2,6 @@
 
 import itertools
 import os
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,44 +10,15 @@ from matplotlib.figure import Figure
 
 from fedmeta.errors import FedmetaError
 from fedmeta.reporting import panels
+from fedmeta.reporting.captions import display, fine_tuning_title, sample
+from fedmeta.reporting.contents import Content
 from fedmeta.reporting.results import SUMMARY_KEY, summarise
 
 
-class Content(NamedTuple):
-    """Which rows of the metrics a figure shows."""
-
-    experiment: str
-    defence: str = ""
-    delta: float | None = None
-
-
-# By their numbers in the paper, which numbers the same experiment once for each data set (3 on Omniglot is 4 on
-# mini-ImageNet). Here every figure can be drawn of every data set.
-FIGURES = {
-    "3": Content("meta_training"),
-    "4": Content("meta_training"),
-    "5": Content("fine_tuning"),
-    "6": Content("fine_tuning"),
-    "7": Content("matching", "matching", 0.3),
-    "8": Content("matching", "matching", 0.3),
-    "A1": Content("matching", "matching", 0.6),
-    "A2": Content("matching", "matching", 0.6),
-    "A3": Content("matching", "matching", 0.4),
-    "A4": Content("matching", "matching", 0.2),
-    "A5": Content("matching", "matching_other_episodes", 0.3),
-    "A6": Content("fine_tuning", "glorot_mix", 0.3),
-    "A7": Content("fine_tuning", "glorot_mix", 0.3),
-    "A8": Content("fine_tuning", "glorot_mix_local_100", 0.3),
-    "A9": Content("matching", "matching_local_100", 0.3),
-    "A10": Content("fine_tuning", "glorot_mix_local_1000", 0.3),
-    "A11": Content("matching", "matching_local_1000", 0.3),
-}
-DATASETS = {"omniglot": "Omniglot", "mini_imagenet": "mini-ImageNet", "glyphs": "Glyphs"}
-
-
-def draw_figure(name: str, frame: pd.DataFrame, dataset: str, path_stem: str | os.PathLike, *, way: int) -> Figure:
-    """Draw the figure of this name in `FIGURES`; the functions that it calls say more."""
-    content = FIGURES[name]
+def draw_figure(
+    content: Content, frame: pd.DataFrame, dataset: str, path_stem: str | os.PathLike, *, way: int
+) -> Figure:
+    """Draw a figure with this content, see `fedmeta.reporting.contents`; the functions that it calls say more."""
     if content.experiment == "meta_training":
         return figure_meta_training(frame, dataset, path_stem, way=way)
     return figure_fine_tuning(frame, dataset, *content, path_stem, way=way)
@@ -65,7 +35,7 @@ def figure_meta_training(
 
     Raises FedmetaError when the frame has no such rows.
     """
-    rows = _select(frame, dataset, Content("meta_training"))
+    rows = select(frame, dataset, Content("meta_training"))
     summary = summarise(rows, [column for column in SUMMARY_KEY if column != "client"])
     cases = sorted(rows.case.unique())
     with style.context(["default", panels.STYLE]):
@@ -74,8 +44,8 @@ def figure_meta_training(
             axes.axvline(attack_round, label="attacked round", **panels.ATTACK)
             panels.draw_panel(axes, summary[summary.case == case], way)
             panels.set_rounds(axes, rows.step.max())
-        title = f"{_display(dataset)}: benign meta-training after a one-shot attack"
-        panels.finish(figure, title, _sample(rows, summary), path_stem)
+        title = f"{display(dataset)}: benign meta-training after a one-shot attack"
+        panels.finish(figure, title, sample(rows, summary), path_stem)
     return figure
 
 
@@ -97,7 +67,7 @@ def figure_fine_tuning(
     iterations. The axis of iterations is logarithmic (and linear from 0 to 1): a defence acts within its first tens
     of iterations, which the paper's linear axis to 500 presses into the margin.
     """
-    rows = _select(frame, dataset, Content(experiment, defence, delta))
+    rows = select(frame, dataset, Content(experiment, defence, delta))
     summary = summarise(rows)
     cases, clients = sorted(rows.case.unique()), sorted(rows.client.unique())
     with style.context(["default", panels.STYLE]):
@@ -108,12 +78,12 @@ def figure_fine_tuning(
         for (case, client), axes in zip(itertools.product(cases, clients), all_axes, strict=True):
             panels.draw_panel(axes, summary[(summary.case == case) & (summary.client == client)], way)
             panels.set_iterations(axes, rows.step.max())
-        title = _fine_tuning_title(dataset, experiment, defence, delta)
-        panels.finish(figure, title, _sample(rows, summary), path_stem)
+        title = fine_tuning_title(dataset, experiment, defence, delta)
+        panels.finish(figure, title, sample(rows, summary), path_stem)
     return figure
 
 
-def _select(frame: pd.DataFrame, dataset: str, content: Content) -> pd.DataFrame:
+def select(frame: pd.DataFrame, dataset: str, content: Content) -> pd.DataFrame:
     """Return the rows that a figure shows."""
     names = (frame.dataset == dataset) & (frame.experiment == content.experiment) & (frame.defence == content.defence)
     rows = frame[names & (frame.delta.isna() if content.delta is None else np.isclose(frame.delta, content.delta))]
@@ -123,35 +93,3 @@ def _select(frame: pd.DataFrame, dataset: str, content: Content) -> pd.DataFrame
             f"defence '{content.defence}', delta {content.delta}: evaluate them before drawing the figure"
         )
     return rows
-
-
-def _display(dataset: str) -> str:
-    return DATASETS.get(dataset, dataset)
-
-
-def _fine_tuning_title(dataset: str, experiment: str, defence: str, delta: float | None) -> str:
-    """Return what is fine-tuned and how; a variant that the figure's kind does not imply is named on a second line."""
-    kind = "matching-network" if experiment == "matching" else "supervised"
-    variant = "" if defence in ("", "matching") else f"\n{defence.replace('_', ' ')}"
-    mix = "" if delta is None else f", δ = {delta:g}"
-    return f"{_display(dataset)}: benign {kind} fine-tuning after a one-shot attack{variant}{mix}"
-
-
-def _sample(rows: pd.DataFrame, summary: pd.DataFrame) -> str:
-    """Return what a line is the mean of and what its band is."""
-    fewest, most = summary.n_episodes.min(), summary.n_episodes.max()
-    episodes = f"{fewest} to {most} episodes" if fewest < most else _count(most, "episode")
-    clients, seeds = rows.client.dropna().unique(), rows.seed.nunique()
-    if len(clients) == 1:
-        episodes += f" of client {clients[0]}"
-    elif len(clients) > 1:
-        episodes += " per client" if "client" in summary else f" of {len(clients)} clients"
-    if summary.half_width.isna().all():
-        band = "no interval"
-    else:
-        band = f"band: 95% confidence interval over {'seeds' if seeds > 1 else 'episodes'}"
-    return f"line: mean of {episodes}, {_count(seeds, 'seed')}; {band}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

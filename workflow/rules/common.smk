@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import json
 import os
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,9 @@ import yaml
 from jsonschema import Draft202012Validator
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
+
+sys.path.insert(0, workflow.basedir)  # the library of this working copy, whichever is installed
+from fedmeta.reporting.contents import FIGURES, changes
 
 
 def typed(value):
@@ -31,15 +35,19 @@ for key, value in workflow.config_settings.config.items():
 
 
 @cache
-def settings(dataset):
-    """Return the config with the data set's overrides laid over it; the order of keys in the files is of no account."""
+def settings(dataset, defence=""):
+    """Return the config with the overrides of a data set, and what a variant of the defence changes, laid over it.
+
+    The order of keys in the files is of no account.
+    """
     merged = copy.deepcopy(config)
     update_config(merged, config["overrides"].get(dataset, {}))
+    update_config(merged, changes(defence, merged))
     return json.loads(json.dumps(merged, sort_keys=True))
 
 
 def take(*keys):
-    """Return params, one for each section: the named keys ("section" or "section.key") of the job's data set."""
+    """Return params, one for each section: the named keys ("section" or "section.key"), as they are for the job."""
     sections = {}
     for key in keys:
         section, _, name = key.partition(".")
@@ -47,7 +55,7 @@ def take(*keys):
 
     def param(section, names):
         def value(wildcards):
-            own = settings(wildcards.dataset)[section]
+            own = settings(wildcards.dataset, variant_of(wildcards)[0])[section]
             return own if names == [""] else {name: own[name] for name in names}
 
         return value
@@ -125,6 +133,13 @@ def contradictions(own):
         yield "evaluation.rounds", f"meta_train_after.rounds is only {own['meta_train_after']['rounds']}"
     if evaluation["shot"] < 2:
         yield "evaluation.shot", "the matching network's leave-one-out training needs 2 or more"
+    if evaluation["episode_seed"] == evaluation["other_episode_seed"]:
+        yield "evaluation.other_episode_seed", "it must differ from evaluation.episode_seed"
+    if "ablation" in own["figures"] and 0 not in own["matching"]["iterations"]:
+        yield "matching.iterations", "figure ablation shows the attention before fine-tuning: add 0"
+    for figure in {"ablation", "delta"}.intersection(own["figures"]):
+        for case in set(own[f"figure_{figure}"]["cases"]).difference(evaluation["cases"]):
+            yield f"figure_{figure}.cases", f"case {case} is not among evaluation.cases"
 
 
 def check_folders():
@@ -162,29 +177,6 @@ wildcard_constraints:
     seed=r"\d+",
     client=r"\d+",
     scope="excluded|included",
-    figure=r"A?\d+",
-
-
-def metrics_tables():
-    """Return the table of every evaluation job that the config asks for."""
-    tables = []
-    for dataset in config["datasets"]:
-        own = settings(dataset)
-        scopes = [scope for scope, cases in SCOPES.items() if set(cases) & set(own["evaluation"]["cases"])]
-        jobs = ["evaluate", "fine_tune", *(f"defend/delta-{delta}" for delta in own["matching"]["delta"])]
-        tables += expand(
-            "results/{dataset}/seed-{seed}/{scope}/{job}/client-{client}.csv",
-            dataset=dataset,
-            seed=config["seeds"],
-            scope=scopes,
-            job=jobs,
-            client=own["evaluation"]["clients"],
-        )
-    return tables
-
-
-def figures():
-    """Return the figures of every data set."""
-    return expand(
-        "results/figures/{dataset}/figure-{figure}.png", dataset=config["datasets"], figure=[3, 5, 7]
-    ) + expand("results/figures/{dataset}/attack-seed-{seed}.png", dataset=config["datasets"], seed=config["seeds"][:1])
+    figure="|".join(FIGURES),
+    model="pretrained|attacked",
+    episodes=r"\d+",

@@ -4,14 +4,16 @@
 rule fine_tune:
     input:
         **EVALUATION_INPUT,
-        clean=rules.pretrain.output[0],
-        attacked=rules.attack.output[0],
+        clean=lambda w: model_of(w, "pretrained"),
+        attacked=lambda w: model_of(w, "attacked"),
     output:
-        f"{RUN}/fine_tune/client-{{client}}.csv",
+        f"{RUN}/fine_tune/{{variant}}/client-{{client}}.csv",
     log:
-        "logs/fine_tune/{dataset}/seed-{seed}/{scope}/client-{client}.log",
+        "logs/fine_tune/{dataset}/seed-{seed}/{scope}/{variant}/client-{client}.log",
     benchmark:
-        "logs/benchmarks/fine_tune/{dataset}/seed-{seed}/{scope}/client-{client}.tsv"
+        "logs/benchmarks/fine_tune/{dataset}/seed-{seed}/{scope}/{variant}/client-{client}.tsv"
+    wildcard_constraints:
+        variant=SUPERVISED,
     conda:
         "../envs/fedmeta.yaml"
     threads: config["threads"]
@@ -20,10 +22,13 @@ rule fine_tune:
     params:
         **code_of("fine_tune"),
         **take(*EVALUATION, "fine_tuning"),
+        glorot_mix=lambda w: None if w.variant == "plain" else settings(w.dataset)["glorot_mix"],
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
+        defence=lambda w: variant_of(w)[0],
+        delta=lambda w: variant_of(w)[1],
     message:
-        "Fine-tuning on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, client {wildcards.client}"
+        "Fine-tuning on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, {wildcards.variant}, client {wildcards.client}"
     script:
         "../scripts/fine_tune.py"
 
@@ -31,14 +36,16 @@ rule fine_tune:
 rule defend:
     input:
         **EVALUATION_INPUT,
-        clean=rules.pretrain.output[0],
-        attacked=rules.attack.output[0],
+        clean=lambda w: model_of(w, "pretrained"),
+        attacked=lambda w: model_of(w, "attacked"),
     output:
-        f"{RUN}/defend/delta-{{delta}}/client-{{client}}.csv",
+        f"{RUN}/defend/{{variant}}/client-{{client}}.csv",
     log:
-        "logs/defend/{dataset}/seed-{seed}/{scope}/delta-{delta}/client-{client}.log",
+        "logs/defend/{dataset}/seed-{seed}/{scope}/{variant}/client-{client}.log",
     benchmark:
-        "logs/benchmarks/defend/{dataset}/seed-{seed}/{scope}/delta-{delta}/client-{client}.tsv"
+        "logs/benchmarks/defend/{dataset}/seed-{seed}/{scope}/{variant}/client-{client}.tsv"
+    wildcard_constraints:
+        variant=MATCHING,
     conda:
         "../envs/fedmeta.yaml"
     threads: config["threads"]
@@ -46,11 +53,12 @@ rule defend:
         gpu=1,
     params:
         **code_of("defend"),
-        **take(*EVALUATION, "matching.iterations", "matching.warm_up", "matching.scale"),
+        **take(*EVALUATION, "matching", "glorot_mix"),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
-        delta=lambda w: float(w.delta),
+        defence=lambda w: variant_of(w)[0],
+        delta=lambda w: variant_of(w)[1],
     message:
-        "Defending on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, delta {wildcards.delta}, client {wildcards.client}"
+        "Defending on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, {wildcards.variant}, client {wildcards.client}"
     script:
         "../scripts/defend.py"

@@ -59,3 +59,32 @@ rule meta_train_after:
         "Meta-training after the attack on {wildcards.dataset}, seed {wildcards.seed}, backdoor classes {wildcards.scope}"
     script:
         "../scripts/meta_train_after.py"
+
+
+rule local_meta_train:
+    input:
+        images=rules.augment.output.images,
+        classes=rules.augment.output.classes,
+        split=rules.split.output[0],
+        model=f"{RUN}/{{model}}.safetensors",
+    output:
+        f"{RUN}/local-{{episodes}}/client-{{client}}/{{model}}.safetensors",
+    log:
+        "logs/local_meta_train/{dataset}/seed-{seed}/{scope}/local-{episodes}/client-{client}/{model}.log",
+    benchmark:
+        "logs/benchmarks/local_meta_train/{dataset}/seed-{seed}/{scope}/local-{episodes}/client-{client}/{model}.tsv"
+    conda:
+        "../envs/fedmeta.yaml"
+    threads: config["threads"]
+    resources:
+        gpu=1,
+    params:
+        **code_of("local_meta_train"),
+        **take(*LEARNING, "local_meta_training.outer_learning_rate"),
+        seed=lambda w: int(w.seed),
+        client=lambda w: int(w.client),
+        episodes=lambda w: int(w.episodes),
+    message:
+        "Meta-training client {wildcards.client} alone on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, {wildcards.episodes} episodes from {wildcards.model}"
+    script:
+        "../scripts/local_meta_train.py"

@@ -56,9 +56,33 @@ rule run_times:
         "../scripts/run_times.py"
 
 
+rule kernel_norms:
+    input:
+        models=lambda w: expand(
+            f"{RUN}/{{model}}.safetensors",
+            dataset=w.dataset,
+            seed=config["seeds"],
+            scope=scopes_of("delta", settings(w.dataset)),
+            model=["pretrained", "attacked"],
+        ),
+    output:
+        "results/tables/kernel_norms-{dataset}.csv",
+    log:
+        "logs/kernel_norms/{dataset}.log",
+    localrule: True
+    conda:
+        "../envs/fedmeta.yaml"
+    params:
+        **code_of("kernel_norms"),
+    message:
+        "Measuring the kernels of the models of {wildcards.dataset}"
+    script:
+        "../scripts/kernel_norms.py"
+
+
 rule figure:
     input:
-        metrics=rules.aggregate.output[0],
+        tables=lambda w: tables_of(w.dataset, w.figure),
     output:
         png="results/figures/{dataset}/figure-{figure}.png",
         svg="results/figures/{dataset}/figure-{figure}.svg",
@@ -70,7 +94,52 @@ rule figure:
     params:
         **code_of("figure"),
         way=lambda w: settings(w.dataset)["reptile"]["way"],
+        content=lambda w: list(contents_of(w.figure, settings(w.dataset))[0]),
     message:
         "Drawing figure {wildcards.figure} of {wildcards.dataset}"
     script:
         "../scripts/figure.py"
+
+
+rule figure_ablation:
+    input:
+        tables=lambda w: tables_of(w.dataset, "ablation"),
+    output:
+        png="results/figures/{dataset}/figure-ablation.png",
+        svg="results/figures/{dataset}/figure-ablation.svg",
+    log:
+        "logs/figure/{dataset}/ablation.log",
+    localrule: True
+    conda:
+        "../envs/fedmeta.yaml"
+    params:
+        **code_of("figure_ablation"),
+        way=lambda w: settings(w.dataset)["reptile"]["way"],
+        cases=lambda w: cases_of("ablation", settings(w.dataset)),
+    message:
+        "Drawing the ablation of the defence on {wildcards.dataset}"
+    script:
+        "../scripts/figure_ablation.py"
+
+
+rule figure_delta:
+    input:
+        tables=lambda w: tables_of(w.dataset, "delta"),
+        norms=rules.kernel_norms.output[0],
+    output:
+        png="results/figures/{dataset}/figure-delta.png",
+        svg="results/figures/{dataset}/figure-delta.svg",
+    log:
+        "logs/figure/{dataset}/delta.log",
+    localrule: True
+    conda:
+        "../envs/fedmeta.yaml"
+    params:
+        **code_of("figure_delta"),
+        way=lambda w: settings(w.dataset)["reptile"]["way"],
+        cases=lambda w: cases_of("delta", settings(w.dataset)),
+        defences=lambda w: {norms: with_norms(norms, settings(w.dataset)) for norms in NORMS},
+    message:
+        "Drawing accuracy over delta of {wildcards.dataset}"
+    script:
+        "../scripts/figure_delta.py"

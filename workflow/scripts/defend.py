@@ -3,18 +3,14 @@
 Inputs: images, classes, split, the keyed sets, the models clean and attacked. Output: a table of metrics.
 """
 
-import evaluation_stage
+import defence_stage
 import stage
-import training_stage
 
 
 def main(job) -> None:
     from fedmeta.defences.matching import Matching, require_shot
-    from fedmeta.evaluation import write_measurements
-    from fedmeta.learning.engine import Start
 
-    reptile, matching, seed = (job.params.reptile, job.params.matching, job.params.seed)
-    models = ("attacked", "clean")
+    reptile, matching = job.params.reptile, job.params.matching
     require_shot(job.params.evaluation["shot"])
 
     def learner(network):
@@ -22,22 +18,11 @@ def main(job) -> None:
             network,
             reptile["inner_learning_rate"],
             reptile["beta2"],
-            job.params.delta,
-            seed,
-            matching["warm_up"],
-            matching["scale"],
+            defence_stage.mix_of(job),
+            **{key: matching[key] for key in ("warm_up", "scale", "gates", "scales")},
         )
 
-    def starts(network):
-        return [Start.fresh(training_stage.read_model(job.input[model], network).shared) for model in models]
-
-    columns = {"defence": "matching", "delta": job.params.delta}
-    measurements = evaluation_stage.measure(job, learner, starts, matching["iterations"])
-    rows = [
-        evaluation_stage.row_of(job, "matching", each, model=models[each.model], step=each.observed, **columns)
-        for each in measurements
-    ]
-    write_measurements(job.output[0], rows)
+    defence_stage.write_table(job, "matching", learner, defence_stage.fresh_start, matching["iterations"])
 
 
 if __name__ == "__main__":

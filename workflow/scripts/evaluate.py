@@ -8,14 +8,14 @@ import stage
 
 
 def main(job) -> None:
-    from fedmeta.defences.fine_tuning import FineTuning
     from fedmeta.evaluation import write_measurements
+    from fedmeta.learning.reptile import Supervised
 
     reptile, evaluation = job.params.reptile, job.params.evaluation
     rounds = evaluation["rounds"]
 
     def learner(network):
-        return FineTuning(network, reptile["inner_learning_rate"], reptile["beta2"])
+        return Supervised(network, reptile["inner_learning_rate"], reptile["beta2"])
 
     def starts(network):
         files = {0: (job.input.clean, ""), 1: (job.input.attacked, "")}

@@ -1,4 +1,4 @@
-"""metrics.csv -> one figure of one data set, as PNG and SVG."""
+"""Tables of metrics -> one of the paper's figures of one data set, as PNG and SVG."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ import stage
 
 
 def main(job) -> None:
+    from fedmeta.reporting.contents import Content
     from fedmeta.reporting.figures import draw_figure
     from fedmeta.reporting.results import read_metrics
 
     stem = Path(job.output.png).with_suffix("")
-    draw_figure(
-        job.wildcards.figure, read_metrics([job.input.metrics]), job.wildcards.dataset, stem, way=job.params.way
-    )
+    content = Content(*job.params.content)
+    draw_figure(content, read_metrics(job.input.tables), job.wildcards.dataset, stem, way=job.params.way)
 
 
 if __name__ == "__main__":

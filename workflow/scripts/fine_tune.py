@@ -3,29 +3,22 @@
 Inputs: images, classes, split, the keyed sets, the models clean and attacked. Output: a table of metrics.
 """
 
+import defence_stage
 import evaluation_stage
 import stage
 
 
 def main(job) -> None:
     from fedmeta.defences.fine_tuning import FineTuning
-    from fedmeta.evaluation import write_measurements
 
-    reptile = job.params.reptile
-    models = ("attacked", "clean")
+    reptile, mixed = job.params.reptile, job.params.delta is not None
 
     def learner(network):
-        return FineTuning(network, reptile["inner_learning_rate"], reptile["beta2"])
+        mix = defence_stage.mix_of(job) if mixed else None
+        return FineTuning(network, reptile["inner_learning_rate"], reptile["beta2"], mix)
 
-    def starts(network):
-        return [evaluation_stage.start_of(job, job.input[model], network) for model in models]
-
-    measurements = evaluation_stage.measure(job, learner, starts, job.params.fine_tuning["iterations"])
-    rows = [
-        evaluation_stage.row_of(job, "fine_tuning", each, model=models[each.model], step=each.observed)
-        for each in measurements
-    ]
-    write_measurements(job.output[0], rows)
+    start_of = defence_stage.fresh_start if mixed else evaluation_stage.start_of
+    defence_stage.write_table(job, "fine_tuning", learner, start_of, job.params.fine_tuning["iterations"])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,71 @@
+"""The Glorot mix of Sec. 4, by which a benign user weakens what an attacker left in the shared model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedmeta.draws import generator
+from fedmeta.learning.conv4 import MODULES, Conv4
+
+
+@dataclass(frozen=True)
+class GlorotMix:
+    """A mix of the shared model, with weight `delta`, and a fresh Glorot draw.
+
+    `norms`: the convolution kernels of the shared model enter the mix with the norms that they have there
+    ("shared", the paper's mix), or each brought to the norm of the fresh kernel ("fresh"). What a delta does then
+    depends no more on how long the model was trained: it is the share of the shared model in each kernel.
+    `seed` names the draws: the run's, and that of the set of evaluation episodes.
+    """
+
+    delta: float
+    norms: str
+    seed: int | tuple[int, ...]
+
+    def start(self, network: Conv4, parameters: Tensor, names: Sequence[int]) -> Tensor:
+        """Return theta' for the episode of this name: the same draw for whatever model is mixed."""
+        fresh = network.initial(generator(self.seed, "glorot mix", *names))
+        if self.norms == "fresh":
+            parameters = with_kernel_norms_of(fresh, parameters, network)
+        return glorot_mix(parameters, fresh, self.delta)
+
+
+def glorot_mix(parameters: Tensor, fresh: Tensor, delta: float) -> Tensor:
+    """Return theta' = delta theta + (1 - delta) theta_g (Sec. 4); `parameters` and `fresh` are theta and theta_g, (P,).
+
+    `fresh` is a newly initialised model: Glorot-uniform kernels, and batch-norm parameters and biases at their
+    initial values, mixed alike.
+    """
+    return torch.lerp(fresh, parameters, delta)
+
+
+def with_kernel_norms_of(fresh: Tensor, parameters: Tensor, network: Conv4) -> Tensor:
+    """Return the model `parameters`, (P,), with each convolution kernel scaled to the norm of that of `fresh`.
+
+    The model computes what it did: batch norm cancels the factor. Moving averages, where it has them, are scaled along.
+    """
+    scaled = parameters.clone()
+    own, wanted = network.views(scaled), network.views(fresh)
+    for i in range(1, MODULES + 1):
+        factor = wanted[f"conv{i}.kernel"].norm() / own[f"conv{i}.kernel"].norm()
+        own[f"conv{i}.kernel"].mul_(factor)
+        if network.batch_norm == "running":
+            own[f"norm{i}.mean"].mul_(factor)
+            own[f"norm{i}.variance"].mul_(factor**2)
+    return scaled
+
+
+def kernel_norms(model: Mapping[str, Tensor]) -> dict[str, tuple[float, float]]:
+    """Return, by name, the norm of each convolution kernel of a model and that to be expected of a fresh draw.
+
+    `model`: tensors by name as in a model file, kernels as (out, in, height, width). A Glorot draw is uniform with
+    variance 2 / (height width (in + out)), so its expected squared norm is 2 in out / (in + out).
+    """
+    norms = {}
+    for i in range(1, MODULES + 1):
+        name = f"conv{i}.kernel"
+        outputs, inputs = model[name].shape[:2]
+        norms[name] = (model[name].norm().item(), (2 * inputs * outputs / (inputs + outputs)) ** 0.5)
+    return norms
