@@ -35,6 +35,7 @@ TAKES_FROM = {
     "aggregate": ["evaluate", "fine_tune", "defend"],
     "summary": ["aggregate"],
     "run_times": ["aggregate"],
+    "paper_against_ours": ["aggregate", "run_times"],
     "figure": ["aggregate"],
 }
 
@@ -102,6 +103,12 @@ def modules_of(rule: str) -> set[str]:
         finder.run_script(str(ROOT / "fedmeta/data/glyphs.py"))
     files = [os.path.relpath(module.__file__, ROOT) for module in finder.modules.values() if module.__file__]
     return {file for file in files if file.startswith("fedmeta")}
+
+
+def test_the_papers_numbers_are_an_input_of_their_table_alone(finished):
+    path = "fedmeta/reporting/paper_numbers.csv"
+    with finished.edited(path, (finished.folder / path).read_text().replace(",78,", ",79,")):
+        assert finished.dry_run() == {"paper_against_ours": 1}
 
 
 def test_touching_everything_reruns_nothing(finished):

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from fedmeta.errors import FedmetaError
 from fedmeta.reporting import panels
-from fedmeta.reporting.results import SUMMARY_KEY, summarise
+from fedmeta.reporting.results import SUMMARY_KEY, summary_table
 
 
 class Content(NamedTuple):
@@ -61,12 +61,13 @@ def figure_meta_training(
 
     Solid lines are means over the episodes of all clients, bands their 95% intervals (`summarise`); dashed lines
     are the floor, the attack accuracy of the model as it was before the attack; the dotted line is chance, 1/`way`.
+    Above a panel is the lift at the last step, of attack-training and attack-validation accuracy.
     Writes `{path_stem}.png` and `{path_stem}.svg`, whose bytes depend on the arguments alone, and returns the figure.
 
     Raises FedmetaError when the frame has no such rows.
     """
     rows = _select(frame, dataset, Content("meta_training"))
-    summary = summarise(rows, [column for column in SUMMARY_KEY if column != "client"])
+    summary = summary_table(rows, [column for column in SUMMARY_KEY if column != "client"])
     cases = sorted(rows.case.unique())
     with style.context(["default", panels.STYLE]):
         figure, all_axes = panels.panels_in_a_row(cases, "round")
@@ -98,7 +99,7 @@ def figure_fine_tuning(
     of iterations, which the paper's linear axis to 500 presses into the margin.
     """
     rows = _select(frame, dataset, Content(experiment, defence, delta))
-    summary = summarise(rows)
+    summary = summary_table(rows)
     cases, clients = sorted(rows.case.unique()), sorted(rows.client.unique())
     with style.context(["default", panels.STYLE]):
         if len(clients) > 1:
@@ -150,7 +151,8 @@ def _sample(rows: pd.DataFrame, summary: pd.DataFrame) -> str:
         band = "no interval"
     else:
         band = f"band: 95% confidence interval over {'seeds' if seeds > 1 else 'episodes'}"
-    return f"line: mean of {episodes}, {_count(seeds, 'seed')}; {band}"
+    lift = "lift: attack accuracy above that before the attack, at the last step, training / validation, in points"
+    return f"line: mean of {episodes}, {_count(seeds, 'seed')}; {band}\n{lift}"
 
 
 def _count(number: int, noun: str) -> str:
