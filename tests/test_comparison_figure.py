@@ -13,12 +13,12 @@ from test_comparison import (
     ROUNDS,
     SUPERVISED,
     attack,
-    benchmarks,
     matching,
     measured,
     settings,
     table_of,
 )
+from test_scale import benchmarks
 
 from fedmeta.reporting.comparison_figure import COLOURS, NUMBER_ONLY, draw_comparison
 

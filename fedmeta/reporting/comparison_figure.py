@@ -154,7 +154,7 @@ def _draw_part(figure: Figure, top: float, rows: pd.DataFrame) -> None:
         axes.set_xscale("log")
         shown = np.concatenate([rows["mean"].dropna(), rows.paper, [2, 5000]])
         axes.set_xlim(10 ** np.floor(np.log10(shown.min())), 10 ** np.ceil(np.log10(shown.max())))
-        axes.xaxis.set_major_formatter("{x:,g}")
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}" if x < 1000 else f"{x / 1000:g}k")
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         differences = rows[rows.unit == "points"]
@@ -221,4 +221,4 @@ def _label(row) -> str:
 def _plus_minus(mean: float, half_width: float, sign: str) -> str:
     if np.isnan(mean):
         return ""
-    return f"{mean:{sign}.0f}" + ("" if np.isnan(half_width) else f" ± {half_width:.0f}")
+    return f"{round(mean):{sign}d}" + ("" if np.isnan(half_width) else f" ± {half_width:.0f}")

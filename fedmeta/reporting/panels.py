@@ -133,7 +133,7 @@ def lift_in_words(summary: pd.DataFrame) -> str:
     for metric in ("attack_training_lift", "attack_validation_lift"):
         for row in summary[summary.metric == metric].sort_values("step").tail(1).to_dict("records"):
             margin = "" if math.isnan(row["half_width"]) else f"±{100 * row['half_width']:.0f}"
-            words.append(f"{100 * row['mean']:+.0f}{margin}")
+            words.append(f"{round(100 * row['mean']):+d}{margin}")
     return f"lift {' / '.join(words)}" if words else ""
 
 
