@@ -185,7 +185,7 @@ def test_the_reason_names_the_module_and_the_value(finished):
     assert said["fedmeta/data/trigger.py has changed"][0].startswith("Stamping the backdoor key on images of glyphs")
     assert said["not made yet"] == ["Evaluating rounds on glyphs, seed 1, excluded, client 2"]
     assert "Drawing figure 3 of glyphs" in list(said.values())[-1]
-    assert sum(map(len, said.values())) == 20
+    assert sum(map(len, said.values())) == sum(finished.jobs.values()) - len({"resize", "augment", "split"})
 
 
 def why(printed: str) -> dict[str, list[str]]:

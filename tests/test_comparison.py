@@ -281,7 +281,7 @@ def test_what_the_run_lacks_is_said_and_left_empty():
         assert row.verdict == row.same_direction == row.step == ""
         assert row[["mean", "half_width", "floor", "lift", "n_episodes"]].isna().all()
     assert table.verdict["O-1b-train"] != ""
-    assert (table.loc["O-3-meta", ["measured_on", "filters"]] == ["omniglot", 32]).all()
+    assert (table.loc["O-3-meta", ["measured_on", "image_size"]] == ["omniglot", 28]).all()
 
 
 def test_a_defence_without_the_undefended_and_a_model_without_its_floor_are_missing():

@@ -21,6 +21,7 @@ from test_comparison import (
 from test_scale import benchmarks
 
 from fedmeta.reporting.comparison_figure import COLOURS, NUMBER_ONLY, draw_comparison
+from fedmeta.reporting.scale import scale
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +63,13 @@ def test_every_number_has_a_line_with_what_the_paper_states_and_its_verdict(tabl
 
 
 def test_the_title_tells_the_scale(table, tmp_path):
+    own = scale(settings())
     words = " ".join(text.get_text() for text in words_of(draw(table, tmp_path)))
     for part in (
         "at this run's scale",
-        "This run: 1,500 pre-training episodes, 4,800 inner steps",
+        f"This run: {own['pretraining_episodes']:,} pre-training episodes, {own['attack_inner_steps']:,} inner steps",
         "The paper: 100,000 pre-training episodes, 12,500,000 inner steps",
-        "32 filters, 28 pixels, 2 episodes a line, 1 seed",
+        f"{own['filters']} filters, {own['image_size']} pixels, 2 episodes a line, 1 seed",
         "64 filters, 84 pixels, 40 episodes",
     ):
         assert part in words

@@ -1,5 +1,7 @@
 """The scale of a run, and its times scaled to the paper's amount of work."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,9 +11,21 @@ from test_comparison import ALL, ROUNDS, measured, row_of, settings, table_of
 from fedmeta.attacks.one_shot import inner_steps
 from fedmeta.reporting import comparison, paper
 
+RUN = {
+    "data": {"size": 28},
+    "federation": {"selected": 3},
+    "model": {"filters": 64},
+    "reptile": {"way": 5, "shot": 10, "inner_batch": 10, "meta_batch": 5},
+    "pretrain": {"rounds": 220, "meta_steps": 2},
+    "attack": {"meta_steps": 80, "meta_batch": 4, "inner_epochs": 6},
+    "meta_train_after": {"rounds": 10, "meta_steps": 4},
+    "evaluation": {"episodes": 8, "cases": ["a", "b", "c"]},
+    "fine_tuning": {"iterations": [0, 20, 500]},
+}
+
 
 def test_the_scale_is_what_the_settings_amount_to():
-    config = settings("omniglot.yaml")
+    config = copy.deepcopy(RUN)
     row = row_of("O-1a-train", measured(ROUNDS, 1, ALL), config={"omniglot": config})
     assert row[list(comparison.SCALE)].to_list() == [220 * 2 * 5 * 3, 80 * 4 * 30, 9, 64, 28]
     for epochs, shot, batch in ((6, 10, 10), (0.5, 15, 10), (1, 3, 4)):
@@ -37,7 +51,7 @@ def benchmarks(**seconds):
 
 
 def test_run_times_are_scaled_to_the_papers_amount_of_work():
-    config = {"omniglot": settings("omniglot.yaml")}
+    config = {"omniglot": RUN}
     times = benchmarks(
         pretrain__excluded=0.15 * 6600,  # the paper: 250 minutes for 100,000, that is 0.15 s each
         attack__excluded=0.03 * 1920 * 2,  # 1,250 minutes for 2,500,000: 0.03 s; here twice that
@@ -60,14 +74,13 @@ def test_run_times_are_scaled_to_the_papers_amount_of_work():
 def test_run_times_of_several_seeds_have_an_interval():
     times = pd.concat([benchmarks(pretrain__excluded=value).assign(seed=seed) for seed, value in ((1, 150), (2, 210))])
     frames = [measured(ROUNDS, 1, ALL, seed=seed) for seed in (1, 2)]
-    row = row_of("T-pretrain-O", *frames, times=times)
-    minutes = [seconds / 1500 * 100_000 / 60 for seconds in (150, 210)]
+    row = row_of("T-pretrain-O", *frames, times=times, config={"omniglot": RUN})
+    minutes = [seconds / 6600 * 100_000 / 60 for seconds in (150, 210)]
     assert [row["mean"], row.half_width] == pytest.approx([np.mean(minutes), 12.7062 * stats.sem(minutes)], rel=1e-4)
 
 
 def test_nothing_done_has_no_speed():
-    config = settings()
-    config["meta_train_after"]["rounds"] = 1
+    config = {**RUN, "meta_train_after": {"rounds": 1, "meta_steps": 4}}
     times = benchmarks(meta_train_after__excluded=5.0)
     table = table_of(measured(ROUNDS, 1, ALL), times=times, config={"omniglot": config})
     assert table.note["T-post-O"] == "not in this run: needs episodes of meta_train_after"

@@ -89,6 +89,8 @@ rule paper_against_ours:
     log:
         "logs/paper_against_ours.log",
     localrule: True
+    conda:
+        "../envs/fedmeta.yaml"
     params:
         **code_of("paper_against_ours"),
         settings=take_each(*SCALE),
