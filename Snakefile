@@ -30,4 +30,5 @@ rule all:
         "results/metrics.csv",
         "results/tables/summary.csv",
         "results/tables/run_times.csv",
+        "results/tables/paper_against_ours.csv",
     localrule: True

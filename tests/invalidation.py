@@ -34,7 +34,7 @@ def leaves(config: Mapping, prefix: str = "") -> Iterator[str]:
 
 
 DOCUMENT = ROOT / "docs/caching.md"
-TABLES = ("aggregate", "summary", "run_times")
+TABLES = ("aggregate", "summary", "run_times", "paper_against_ours")
 FIGURES = ("figure", "figure_ablation", "figure_delta")
 RULES = (
     *("resize", "augment", "split", "stamp", "contact_sheet", "pretrain", "attack", "meta_train_after"),

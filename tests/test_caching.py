@@ -11,7 +11,7 @@ import sys
 
 import pytest
 import yaml
-from invalidation import ADDING, FIGURES, KEYS, MODULES, OTHER_READERS, RULES, TABLES, Finished, documented
+from invalidation import ADDING, FIGURES, KEYS, MODULES, OTHER_READERS, RULES, TABLES, documented
 from test_workflow import PARTS, ROOT, TINY, copy_project, snakemake
 
 TRAINING = {"pretrain", "attack", "meta_train_after"}
@@ -36,6 +36,7 @@ TAKES_FROM = {
     "aggregate": ["evaluate", "fine_tune", "defend"],
     "summary": ["aggregate"],
     "run_times": ["aggregate"],
+    "paper_against_ours": ["aggregate", "run_times"],
     "figure": ["evaluate", "fine_tune", "defend"],
     "figure_ablation": ["defend"],
     "figure_delta": ["defend", "kernel_norms"],
@@ -123,6 +124,12 @@ def modules_of(rule: str) -> set[str]:
     return {file for file in files if file.startswith("fedmeta")}
 
 
+def test_the_papers_numbers_are_an_input_of_their_table_alone(finished):
+    path = "fedmeta/reporting/paper_numbers.csv"
+    with finished.edited(path, (finished.folder / path).read_text().replace(",78,", ",79,")):
+        assert finished.dry_run() == {"paper_against_ours": 1}
+
+
 def test_touching_everything_reruns_nothing(finished):
     for path in sorted(finished.folder.rglob("*")):
         if path.is_file() and ".snakemake" not in path.parts:
@@ -197,7 +204,7 @@ def test_the_reason_names_the_module_and_the_value(finished):
     assert said["fedmeta/data/trigger.py has changed"][0].startswith("Stamping the backdoor key on images of glyphs")
     assert said["not made yet"] == ["Evaluating rounds on glyphs, seed 1, excluded, client 2"]
     assert "Drawing figure 3 of glyphs" in list(said.values())[-1]
-    assert sum(map(len, said.values())) == 20
+    assert sum(map(len, said.values())) == sum(finished.jobs.values()) - len({"resize", "augment", "split"})
 
 
 def test_why_names_the_reader_of_a_data_set(finished):

@@ -167,6 +167,22 @@ def test_lines_that_coincide_all_show(tmp_path):
         assert columns.mean() > 0.2, f"{label} is hidden"
 
 
+def test_each_panel_names_the_lift_that_is_left_at_its_last_step(tmp_path):
+    for kind, name, clients in ((PLAIN, "5", (2, 3)), (ROUNDS, "3", (3,))):
+        frame = metrics(kind, clients=clients, cases="ac")
+        figure = figures.draw_figure(FIGURES[name], frame, "omniglot", tmp_path / "figure", way=5)
+        for (case, client), axes in zip(itertools.product("ac", clients), figure.axes, strict=True):
+            rows = frame[(frame.case == case) & (frame.client == client) & (frame.step == 100)]
+            words = []
+            for metric in ("attack_training", "attack_validation"):
+                attacked, clean = (rows[(rows.model == m) & (rows.metric == metric)] for m in ("attacked", "clean"))
+                lifts = 100 * (attacked.sort_values("episode").value.values - clean.sort_values("episode").value.values)
+                low, high = stats.t.interval(0.95, 4, loc=np.mean(lifts), scale=stats.sem(lifts))
+                words.append(f"{np.mean(lifts):+.0f}±{(high - low) / 2:.0f}")
+            assert axes.get_title(loc="right") == f"lift {' / '.join(words)}"
+        assert "lift: attack accuracy above that before the attack" in legend_of(figure)[0].get_title().get_text()
+
+
 # That it can be read
 
 

@@ -208,6 +208,30 @@ def test_the_interval_over_seeds_covers_the_truth_where_one_over_episodes_fails(
     assert covered["flat"] < 60
 
 
+def test_the_interval_over_seeds_is_that_of_a_nested_analysis_of_variance():
+    frame = metrics(seeds=range(4), clients=(2, 3), episodes=5)
+    name = {"model": "attacked", "case": "a", "step": 10, "metric": "main_task"}
+    of_seeds = np.array([values_of(frame, seed=seed, **name) for seed in range(4)])
+    between = stats.f_oneway(*of_seeds).statistic * of_seeds.var(axis=1, ddof=1).mean()  # mean square between seeds
+    by = [column for column in results.SUMMARY_KEY if column != "client"]
+    row = only(results.summarise(frame, by), **name)
+    assert row["half_width"] == pytest.approx(stats.t.ppf(0.975, 3) * math.sqrt(between / of_seeds.size))
+    assert row["mean"] == pytest.approx(of_seeds.mean())
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.02, 0.2])
+def test_the_nested_interval_covers_the_truth_19_times_in_20_whatever_the_seeds_differ(spread):
+    rng = np.random.default_rng(1)
+    draws, seeds, episodes = 300, 4, 6
+    truth = rng.normal(0.5, spread, (draws, seeds, 1))
+    frame = pd.DataFrame(np.argwhere(np.ones((draws, seeds, episodes))), columns=["draw", "seed", "episode"])
+    frame = frame.assign(client=2, value=rng.normal(truth, 0.1, (draws, seeds, episodes)).ravel())
+    table = results.summarise(frame, ["draw"])
+    covered = (abs(table["mean"] - 0.5) <= table.half_width).sum()
+    low, high = stats.binom.interval(0.999, draws, 0.95)
+    assert low <= covered <= high
+
+
 def test_one_episode_has_a_mean_and_no_interval():
     table = results.summarise(metrics(episodes=1))
     assert table["half_width"].isna().all()

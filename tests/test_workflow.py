@@ -169,6 +169,24 @@ def test_a_figure_by_its_name_evaluates_what_it_needs_and_no_more(project):
     assert jobs == {"fine_tune": "2", "figure": "1", "total": "3"}
 
 
+def test_the_papers_numbers_stand_beside_those_of_the_run(project):
+    rows = list(csv.DictReader((project / "results/tables/paper_against_ours.csv").read_text().splitlines()))
+    stated = list(csv.DictReader((ROOT / "fedmeta/reporting/paper_numbers.csv").read_text().splitlines()))
+    assert [row["id"] for row in rows] == [row["id"] for row in stated]
+    answered = [row for row in rows if row["verdict"]]
+    assert {row["measured_on"] for row in answered} == {"glyphs"}
+    assert {row["figure"].rstrip("abc") for row in answered} >= {"3", "5", "7", "Table B"}
+    attack = next(row for row in rows if row["id"] == "O-1a-train")
+    with (project / "results/metrics.csv").open() as file:
+        name = ("meta_training", "attacked", "a", "1", "attack_training")
+        columns = ("experiment", "model", "case", "step", "metric")
+        values = [float(row["value"]) for row in csv.DictReader(file) if tuple(map(row.get, columns)) == name]
+    assert float(attack["mean"]) == pytest.approx(100 * sum(values) / 3, abs=1e-4)
+    assert (attack["step"], attack["filters"], attack["n_episodes"]) == ("round 1", "8", "3")
+    assert (project / "results/figures/paper_against_ours.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (project / "results/figures/paper_against_ours.svg").read_text()[:1000]
+
+
 def test_metrics_have_every_measurement_once(project):
     with (project / "results/metrics.csv").open() as file:
         assert file.readline().strip() == COLUMNS

@@ -78,7 +78,8 @@ def panels_in_a_row(cases: list[str], steps: str) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     panels = figure.subplots(1, len(cases), squeeze=False)
     for case, axes in zip(cases, panels[0], strict=True):
-        axes.set_title(textwrap.fill(CASES[case], 90 // len(cases)), loc="left")
+        # The line below is that of the lift.
+        axes.set_title(textwrap.fill(CASES[case], 90 // len(cases)) + "\n", loc="left")
     return figure, _label_outer(panels, steps)
 
 
@@ -130,10 +131,21 @@ def draw_panel(axes: Axes, summary: pd.DataFrame, way: int) -> None:
         if line.model == "attacked":
             band = np.clip([mean - half, mean + half], 0, 100)
             axes.fill_between(steps, *band, color=line.look["color"], alpha=0.15, linewidth=0, zorder=1.9)
+    axes.set_title(lift_in_words(summary), loc="right", fontsize=8, color="0.3")
     if summary.empty:
         axes.text(0.5, 0.5, "not evaluated", transform=axes.transAxes, ha="center", va="center", color="0.4")
     axes.set_ylim(with_margin(100))
     axes.set_yticks(range(0, 101, 20))
+
+
+def lift_in_words(summary: pd.DataFrame) -> str:
+    """Return the lift of attack training / validation at the last step in points, with its interval."""
+    words = []
+    for metric in ("attack_training_lift", "attack_validation_lift"):
+        for row in summary[summary.metric == metric].sort_values("step").tail(1).to_dict("records"):
+            margin = "" if math.isnan(row["half_width"]) else f"±{100 * row['half_width']:.0f}"
+            words.append(f"{round(100 * row['mean']):+d}{margin}")
+    return f"lift {' / '.join(words)}" if words else ""
 
 
 def set_rounds(axes: Axes, last: int) -> None:
@@ -159,10 +171,7 @@ def with_margin(last: float) -> tuple[float, float]:
 
 
 def finish(figure: Figure, title: str, subtitle: str, path_stem: str | os.PathLike) -> None:
-    """Add titles and legend above the panels; write `{path_stem}.png` and `{path_stem}.svg` atomically.
-
-    The files hold no date and no version of a program, so that equal figures are equal files.
-    """
+    """Add titles and legend above the panels; write `{path_stem}.png` and `{path_stem}.svg`."""
     entries = {}
     for axes in figure.axes:
         entries |= {label: artist for artist, label in zip(*axes.get_legend_handles_labels(), strict=True)}
@@ -180,6 +189,14 @@ def finish(figure: Figure, title: str, subtitle: str, path_stem: str | os.PathLi
         handlelength=2.4,
     )
     legend.get_title().set_multialignment("center")
+    save(figure, path_stem)
+
+
+def save(figure: Figure, path_stem: str | os.PathLike) -> None:
+    """Write `{path_stem}.png` and `{path_stem}.svg` atomically.
+
+    The files hold no date and no version of a program, so that equal figures are equal files.
+    """
     for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None, "Creator": None})):
         with atomic_path(f"{path_stem}{suffix}") as temporary:
             figure.savefig(temporary, dpi=RESOLUTION, metadata=metadata)

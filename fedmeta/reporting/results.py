@@ -163,9 +163,9 @@ def lift(frame: pd.DataFrame) -> pd.DataFrame:
     return sort_metrics(both)
 
 
-def summary_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return `summarise` of all accuracies and of their lift in one tidy table, a row for each `SUMMARY_KEY`."""
-    return summarise(pd.concat([frame, lift(frame)], ignore_index=True))
+def summary_table(frame: pd.DataFrame, by: Sequence[str] = SUMMARY_KEY) -> pd.DataFrame:
+    """Return `summarise` of all accuracies and of their lift in one tidy table, a row for each group of equal `by`."""
+    return summarise(pd.concat([frame, lift(frame)], ignore_index=True), by)
 
 
 def run_times(benchmark_files: Iterable[str | os.PathLike]) -> pd.DataFrame:

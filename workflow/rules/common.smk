@@ -63,6 +63,16 @@ def take(*keys):
     return {section: param(section, names) for section, names in sections.items()}
 
 
+def take_each(*keys):
+    """Return a param: the named keys ("section.key") as they are for each data set of the config."""
+    taken = {dataset: {} for dataset in config["datasets"]}
+    for dataset, sections in taken.items():
+        own = settings(dataset)
+        for section, name in (key.split(".") for key in keys):
+            sections.setdefault(section, {})[name] = own[section][name]
+    return taken
+
+
 @cache
 def imports_of(path):
     """Return the version of a Python file, and the scripts and modules of fedmeta that it imports."""

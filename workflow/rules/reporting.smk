@@ -1,6 +1,27 @@
 # ----------------------------------------------------------------------
 # Tidy metrics, summaries, run times, figures
 # ----------------------------------------------------------------------
+SCALE = [
+    "data.size",
+    "federation.selected",
+    "model.filters",
+    "reptile.way",
+    "reptile.shot",
+    "reptile.inner_batch",
+    "reptile.meta_batch",
+    "pretrain.rounds",
+    "pretrain.meta_steps",
+    "attack.meta_steps",
+    "attack.meta_batch",
+    "attack.inner_epochs",
+    "meta_train_after.rounds",
+    "meta_train_after.meta_steps",
+    "evaluation.episodes",
+    "evaluation.cases",
+    "fine_tuning.iterations",
+]
+
+
 rule aggregate:
     input:
         tables=metrics_tables(),
@@ -78,6 +99,29 @@ rule kernel_norms:
         "Measuring the kernels of the models of {wildcards.dataset}"
     script:
         "../scripts/kernel_norms.py"
+
+
+rule paper_against_ours:
+    input:
+        numbers="fedmeta/reporting/paper_numbers.csv",
+        metrics=rules.aggregate.output[0],
+        times=rules.run_times.output[0],
+    output:
+        table="results/tables/paper_against_ours.csv",
+        png="results/figures/paper_against_ours.png",
+        svg="results/figures/paper_against_ours.svg",
+    log:
+        "logs/paper_against_ours.log",
+    localrule: True
+    conda:
+        "../envs/fedmeta.yaml"
+    params:
+        **code_of("paper_against_ours"),
+        settings=take_each(*SCALE),
+    message:
+        "Comparing the paper's numbers with ours"
+    script:
+        "../scripts/paper_against_ours.py"
 
 
 rule figure:

@@ -1,0 +1,86 @@
+"""The scale of a run, and its times scaled to the paper's amount of work."""
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from test_comparison import ALL, ROUNDS, measured, row_of, settings, table_of
+
+from fedmeta.attacks.one_shot import inner_steps
+from fedmeta.reporting import comparison, paper
+
+RUN = {
+    "data": {"size": 28},
+    "federation": {"selected": 3},
+    "model": {"filters": 64},
+    "reptile": {"way": 5, "shot": 10, "inner_batch": 10, "meta_batch": 5},
+    "pretrain": {"rounds": 220, "meta_steps": 2},
+    "attack": {"meta_steps": 80, "meta_batch": 4, "inner_epochs": 6},
+    "meta_train_after": {"rounds": 10, "meta_steps": 4},
+    "evaluation": {"episodes": 8, "cases": ["a", "b", "c"]},
+    "fine_tuning": {"iterations": [0, 20, 500]},
+}
+
+
+def test_the_scale_is_what_the_settings_amount_to():
+    config = copy.deepcopy(RUN)
+    row = row_of("O-1a-train", measured(ROUNDS, 1, ALL), config={"omniglot": config})
+    assert row[list(comparison.SCALE)].to_list() == [220 * 2 * 5 * 3, 80 * 4 * 30, 9, 64, 28]
+    for epochs, shot, batch in ((6, 10, 10), (0.5, 15, 10), (1, 3, 4)):
+        config["attack"]["inner_epochs"] = epochs
+        config["reptile"].update(shot=shot, inner_batch=batch)
+        row = row_of("O-1a-train", measured(ROUNDS, 1, ALL), config={"omniglot": config})
+        assert row.attack_inner_steps == 320 * inner_steps(epochs, 5, shot, batch)
+
+
+def test_the_papers_overlay_has_the_papers_scale():
+    row = row_of("O-1a-train", measured(ROUNDS, 1, ALL), config={"omniglot": settings("paper.yaml")})
+    stated = paper.SCALE["omniglot"]
+    assert row.attack_inner_steps == stated["attack_inner_steps"]
+    assert row.pretraining_episodes == pytest.approx(stated["pretraining_episodes"], rel=0.03)
+    assert (row.filters, row.image_size) == (stated["filters"], stated["image_size"])
+
+
+def benchmarks(**seconds):
+    """Return run times of `rule__scope` on Omniglot, seed 1."""
+    rows = [(*name.split("__"), value) for name, value in seconds.items()]
+    frame = pd.DataFrame(rows, columns=["rule", "scope", "seconds"])
+    return frame.assign(dataset="omniglot", seed=pd.array([1] * len(frame), dtype="Int64"))
+
+
+def test_run_times_are_scaled_to_the_papers_amount_of_work():
+    config = {"omniglot": RUN}
+    times = benchmarks(
+        pretrain__excluded=0.15 * 6600,  # the paper: 250 minutes for 100,000, that is 0.15 s each
+        attack__excluded=0.03 * 1920 * 2,  # 1,250 minutes for 2,500,000: 0.03 s; here twice that
+        fine_tune__excluded=1 * 500 * 8 * 2 * 2,  # one case and meta-testing, two models; 0.195 s: five times
+        fine_tune__included=1 * 500 * 8 * 3 * 2,
+        meta_train_after__included=1.2 * 9 * 4 * 5 * 3,  # 80 minutes for 50,000: 0.096 s; here 12.5 times
+    )
+    table = table_of(measured(ROUNDS, 1, ALL), times=times, config=config)
+    rows = table.loc[["T-pretrain-O", "T-attack-O", "T-finetune-O", "T-post-O"]]
+    assert list(rows["mean"]) == pytest.approx([250, 2500, 40_000 / 60, 1000])
+    assert list(rows.verdict) == ["agrees", "same direction", "same direction", "differs"]
+    assert rows.step.iloc[0] == "6,600 episodes in 16.5 min"
+    assert rows.half_width.isna().all()
+    # Those of a seed that was not evaluated are of another run.
+    others = pd.concat([times, times.assign(seed=7, seconds=1.0)])
+    again = table_of(measured(ROUNDS, 1, ALL), times=others, config=config)
+    assert list(again["mean"][rows.index]) == pytest.approx(list(rows["mean"]))
+
+
+def test_run_times_of_several_seeds_have_an_interval():
+    times = pd.concat([benchmarks(pretrain__excluded=value).assign(seed=seed) for seed, value in ((1, 150), (2, 210))])
+    frames = [measured(ROUNDS, 1, ALL, seed=seed) for seed in (1, 2)]
+    row = row_of("T-pretrain-O", *frames, times=times, config={"omniglot": RUN})
+    minutes = [seconds / 6600 * 100_000 / 60 for seconds in (150, 210)]
+    assert [row["mean"], row.half_width] == pytest.approx([np.mean(minutes), 12.7062 * stats.sem(minutes)], rel=1e-4)
+
+
+def test_nothing_done_has_no_speed():
+    config = {**RUN, "meta_train_after": {"rounds": 1, "meta_steps": 4}}
+    times = benchmarks(meta_train_after__excluded=5.0)
+    table = table_of(measured(ROUNDS, 1, ALL), times=times, config={"omniglot": config})
+    assert table.note["T-post-O"] == "not in this run: needs episodes of meta_train_after"
