@@ -64,7 +64,10 @@ def killed_run(copy: WorkingCopy, expected: dict[str, bytes], profile: str) -> N
 
 
 def orphan_and_rerun(copy: WorkingCopy, expected: dict[str, bytes], profile: str) -> None:
-    """As before, but the job is not cancelled: the rerun's job names it and leaves the output alone."""
+    """As before, but the job is not cancelled: the rerun's job names it and leaves the output alone.
+
+    Snakemake has no record of what the orphan made, until it is told to as documented.
+    """
     workflow = copy.workflow
     call = copy.on_slurm(workflow.target, profile=profile)
     orphan = copy.freeze(call)
@@ -80,6 +83,15 @@ def orphan_and_rerun(copy: WorkingCopy, expected: dict[str, bytes], profile: str
     assert wait_until(lambda: not copy.scripts(), 60)
     finish(copy, expected, profile)
 
+    settings = copy.folder / "config/tiny.yaml"
+    unchanged = settings.read_text()
+    settings.write_text(unchanged.replace("pretrain: {rounds: 3", "pretrain: {rounds: 4"))
+    assert "Nothing to be done" in copy.locally(workflow.target, "--dry-run").finish()[1]
+    settings.write_text(unchanged)
+    copy.type(shlex.join([*documented_record(workflow.target), *workflow.arguments]))
+    settings.write_text(unchanged.replace("pretrain: {rounds: 3", "pretrain: {rounds: 4"))
+    assert "Params have changed" in copy.locally(workflow.target, "--dry-run").finish()[1]
+
 
 def finish(copy: WorkingCopy, expected: dict[str, bytes], profile: str) -> None:
     status, text = copy.on_slurm(copy.workflow.target, profile=profile).finish()
@@ -93,6 +105,12 @@ def documented_recovery() -> str:
     *commands, again = re.search(r"```bash\n(.*?)```", section, re.DOTALL)[1].strip().splitlines()
     assert again == "snakemake --workflow-profile profiles/slurm"
     return "\n".join(commands)
+
+
+def documented_record(target: str) -> list[str]:
+    """The command of docs/slurm.md that records an output which an orphan has finished."""
+    command = re.search(r"snakemake (\S+)( --touch --force .*)", (ROOT / "docs" / "slurm.md").read_text())
+    return shlex.split(f"snakemake {target}{command[2]}")
 
 
 CASES = {

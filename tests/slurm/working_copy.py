@@ -96,7 +96,7 @@ class WorkingCopy:
         folder.mkdir(exist_ok=True)
         for source, name in workflow.files.items():
             if source.is_dir():
-                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.pyc"))
             else:
                 shutil.copyfile(source, folder / name)
 
