@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -224,6 +225,21 @@ def test_a_second_call_does_nothing_in_under_ten_seconds(project):
     run = snakemake(project, *TINY)
     assert "Nothing to be done" in run.stdout + run.stderr
     assert time.monotonic() - began < 10
+
+
+def test_a_dry_run_of_the_papers_scale_takes_less_than_five_seconds(tmp_path):
+    folder = copy_project(tmp_path)
+    raw = folder / "data/raw/mini_imagenet"
+    raw.mkdir(parents=True)
+    for name in ("images.zip", "train.csv", "test.csv"):  # which a dry run does not read
+        (raw / name).touch()
+    before = os.times()
+    run = snakemake(folder, "--dry-run", "--configfile", "config/paper.yaml")
+    after = os.times()
+    assert run.returncode == 0, run.stderr
+    assert int(re.search(r"^total +(\d+)$", run.stdout, re.MULTILINE)[1]) > 300
+    # One process, so its processor time is what a quiet machine takes, and it does not depend on what else runs.
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 5
 
 
 def test_misspelt_and_illegal_keys_are_one_clear_line(tmp_path):

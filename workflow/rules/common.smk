@@ -77,12 +77,14 @@ def take_each(*keys):
 def imports_of(path):
     """Return the version of a Python file, and the scripts and modules of fedmeta that it imports."""
     source = path.read_bytes()
-    names = []
-    for node in ast.walk(ast.parse(source)):
+    names, nodes = [], [ast.parse(source)]
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{each.name}" for each in node.names)]
         elif isinstance(node, ast.Import):
             names += [each.name for each in node.names]
+        else:  # imports are nowhere in expressions, which are most of a module
+            nodes += [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr)]
     found = set()
     for name in names:
         parts = name.split(".")
