@@ -20,8 +20,8 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[test,slurm]'
 	touch $@
 
-test: setup ## set up and run the tests
-	$(BIN)/python -m pytest
+test: setup ## set up and run the tests, on all cores
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: setup ## run the tests that take long, too
 	$(BIN)/python -m pytest -m 'not slurm'

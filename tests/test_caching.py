@@ -168,7 +168,7 @@ def test_new_content_reruns_what_is_made_from_it_however_large_the_file(finished
         "results/glyphs/seed-1/included/pretrained.safetensors": set(RULES)
         - {"resize", "augment", "split", "stamp", "contact_sheet", "pretrain"}
         - {"kernel_norms", "figure_ablation", "figure_delta"},  # of case (a) alone
-        "results/metrics.csv": {"summary", "run_times"},
+        "results/metrics.csv": {"summary", "run_times", "paper_against_ours"},
     }.items():
         file = finished.folder / path
         before = file.read_bytes()
