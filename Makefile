@@ -24,7 +24,7 @@ test: setup ## set up and run the tests, on all cores
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: setup ## run the tests that take long, too
-	$(BIN)/python -m pytest -m 'not slurm'
+	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not slurm'
 
 test-slurm: setup ## run the tests on a Slurm cluster that they start on this machine, as root
 	$(BIN)/python -m pytest -rs -m slurm tests/slurm

@@ -16,7 +16,7 @@ import psutil
 import yaml
 from PIL import Image
 from snakemake.utils import update_config
-from test_workflow import ROOT, copy_project
+from test_workflow import MEASURED, ROOT, copy_project
 
 # Small enough to run often, long enough to be killed in the midst: every stage saves its work 48 times or more.
 SMALL = {
@@ -152,7 +152,7 @@ class Project:
         return {
             str(path.relative_to(self.folder)): path.read_bytes()
             for path in paths
-            if path.is_file() and path.name != "run_times.csv"
+            if path.is_file() and path.name not in MEASURED
         }
 
 

@@ -1,11 +1,14 @@
 """What is said of the project in several places is the same in all of them."""
 
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import yaml
+from interruption import STAGES
+from invalidation import RULES
 
 ROOT = Path(__file__).parents[1]
 CONDA_NAMES = {"torch": "pytorch"}
@@ -26,3 +29,25 @@ def test_snakemakes_own_lint_has_no_complaint():
     lint = subprocess.run([sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True)
     assert lint.returncode == 0, lint.stdout + lint.stderr
     assert "in a good condition" in lint.stderr
+
+
+def rules() -> dict[str, str]:
+    """Return the text of each rule by its name."""
+    text = "\n".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    parts = re.split(r"^rule (\w+):\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_every_stage_is_killed_in_the_tests_and_has_its_place_on_a_cluster():
+    stages = rules()
+    with_gpu = {name for name, text in stages.items() if "gpu=1" in text}
+    at_login = {name for name, text in stages.items() if "localrule: True" in text}
+    assert set(STAGES) == with_gpu
+    assert set(RULES) == set(stages)
+
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    on_gpus = {name for name, asked in profile["set-resources"].items() if asked.get("slurm_partition") == "gpu"}
+    assert on_gpus == set(profile["set-threads"]) == with_gpu
+    assert set(profile["groups"]) == set(stages) - with_gpu - at_login
+    document = (ROOT / "docs/slurm.md").read_text()
+    assert not {name for name in set(stages) - at_login if f"`{name}`" not in document}

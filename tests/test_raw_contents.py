@@ -99,7 +99,7 @@ class TestLocalRawData:
 
     def write_zip(self, raw, content):
         with zipfile.ZipFile(raw / "mini_imagenet/images.zip", "w") as file:
-            file.writestr("images/n0100000001.jpg", content)
+            file.writestr(zipfile.ZipInfo("images/n0100000001.jpg"), content)
 
     def test_moving_and_renaming_the_folder_and_notes_in_it_rerun_nothing(self, finished, raw, dataset):
         moved = raw.with_name("moved")

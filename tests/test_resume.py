@@ -35,7 +35,7 @@ def kill_and_recover(project: Project, kills: list[tuple[str, signal.Signals]]) 
     """Kill the stage once for each of `kills` at random moments, recover each time, and let it finish."""
     moments = random.Random(project.stage)
     for whom, number in kills:
-        saved_before, saves = project.unfinished.exists(), moments.randrange(5)
+        saved_before, saves = project.unfinished.exists(), moments.randrange(11)
         call = project.start()
         project.wait_for_saves(saves)
         time.sleep(moments.random() * 0.1)
