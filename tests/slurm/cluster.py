@@ -134,7 +134,9 @@ class Cluster:
 
         The process returned is a parent of the command's own: see `signal` for reaching that.
         """
-        return subprocess.Popen([*self.enter, "env", f"--chdir={Path(cwd).resolve()}", *command], **options)
+        # A shell lets what it starts in the background ignore Ctrl-C.
+        env = ["env", "--default-signal=INT", f"--chdir={Path(cwd).resolve()}"]
+        return subprocess.Popen([*self.enter, *env, *command], **options)
 
     def query(self, *command: str) -> str:
         """What a short command prints. Raises subprocess.CalledProcessError when it fails."""
