@@ -1,6 +1,8 @@
 """The settings that the project comes with, beside config.yaml: each file laid over it is a config."""
 
 import json
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -22,3 +24,15 @@ def test_a_file_laid_over_the_default_is_as_the_schema_says(path):
     for dataset in config["datasets"]:
         update_config(config, config["overrides"].get(dataset, {}))
         assert SCHEMA.is_valid(config), dataset
+
+
+def test_a_folder_of_ones_own_is_linked_by_the_commands_as_they_stand(tmp_path):
+    """Into a fresh clone, with a path from there."""
+    (tmp_path / "my pictures/tulip").mkdir(parents=True)
+    (tmp_path / "clone").mkdir()
+    text = (ROOT / "config/image_folder.yaml").read_text()
+    commands = re.findall(r"^#   (.*)\n", text, re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["mkdir", "ln", "snakemake"]
+    linking = "\n".join(commands[:-1]).replace("FOLDER", "'../my pictures'", 1)
+    subprocess.run(["sh", "-ec", linking], cwd=tmp_path / "clone", check=True)
+    assert (tmp_path / "clone/data/raw/image_folder/tulip").is_dir()
