@@ -1,12 +1,13 @@
 """The real workflow on a folder of class folders, as a user has it."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
 from picture_files import encoded, noise
 from PIL import Image
-from test_workflow import TINY, copy_project, error_lines, snakemake
+from test_workflow import ALL_FIGURES, TINY, copy_project, error_lines, snakemake
 
 CLASSES, WIDTH, HEIGHT = 40, 40, 30
 SETTINGS = (
@@ -41,6 +42,18 @@ def test_images_of_one_s_own_give_every_figure(project):
     assert {row["metric"] for row in rows} == {"main_task", "attack_training", "attack_validation", "meta_testing"}
     sheet = np.asarray(Image.open(figures / "attack-seed-1.png").convert("RGB"))
     assert (sheet == (255, 0, 0)).all(axis=-1).sum() > 100, "the key is shown in its colour"
+
+
+def test_every_figure_of_the_paper_and_our_own_can_be_asked_for_by_name(project):
+    targets = [f"results/figures/image_folder/figure-{name}.png" for name in ALL_FIGURES]
+    run = snakemake(project, *targets, "--dry-run", "--forceall", *SETTINGS)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert set(re.findall(r"Drawing figure (\w+) of image_folder", run.stdout)) == set(ALL_FIGURES) - {
+        "ablation",
+        "delta",
+    }
+    assert "Drawing the ablation of the defence on image_folder" in run.stdout
+    assert "Drawing accuracy over delta of image_folder" in run.stdout
 
 
 @pytest.mark.parametrize(

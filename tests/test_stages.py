@@ -1,16 +1,24 @@
 """The stages, run as Snakemake runs them: their files are the same bytes with any engine and worker count."""
 
+import csv
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 import yaml
 from random_bank import make_bank
+from safetensors.torch import load
 from snakemake.iocontainers import Namedlist
 
-from fedmeta.data.bank import ImageClass, write_bank
-from fedmeta.data.splits import Split, draw_split, write_split
+from fedmeta.data.bank import ImageBank, ImageClass, write_bank
+from fedmeta.data.episodes import EpisodeShape, EvaluationData
+from fedmeta.data.splits import Split, draw_split, read_split, write_split
+from fedmeta.draws import generator
+from fedmeta.evaluation import evaluation_samplers
+from fedmeta.learning.conv4 import Conv4
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = {
@@ -112,3 +120,89 @@ def test_another_seed_gives_other_bytes(stages, data, settings, tmp_path, serial
     output = tmp_path / "model.safetensors"
     stages["pretrain"](Job("pretrain", data, output, {**settings, "engine": "serial", "seed": 2}, 1))
     assert output.read_bytes() != serial["pretrain"]
+
+
+def test_fine_tuning_from_the_glorot_mix_is_a_naive_loop(stages, data, settings, serial, tmp_path):
+    """Accuracy before and after one step, when all layers are mixed and Adam knows nothing of the training before."""
+    settings = {**settings, "fine_tuning": {"iterations": [0, 1]}}
+    settings["reptile"] = {**settings["reptile"], "inner_learning_rate": 0.03}  # one step changes many predictions
+    models = {"clean": "pretrain", "attacked": "attack"}
+    inputs = {model: tmp_path / f"{model}.safetensors" for model in models}
+    for model, stage in models.items():
+        inputs[model].write_bytes(serial[stage])
+    params = {**settings, "engine": "serial", "seed": 1, "client": 2, "defence": "glorot_mix", "delta": 0.3}
+    output = tmp_path / "fine_tune.csv"
+    stages["fine_tune"](
+        Job("fine_tune", data | {model: str(path) for model, path in inputs.items()}, output, params, 1)
+    )
+    with output.open() as file:
+        written = {
+            (row["model"], int(row["step"]), int(row["episode"]), row["metric"]): float(row["value"])
+            for row in csv.DictReader(file)
+        }
+    expected = {}
+    for episode in range(settings["evaluation"]["episodes"]):
+        # What is drawn is taken from the library: the fresh model, and the client's episodes.
+        fresh = draw_fresh(settings, episode)
+        for model, stage in models.items():
+            trained = load(serial[stage])
+            mix = {name: 0.3 * trained[name] + 0.7 * fresh[name] for name in fresh}
+            for sampler in draw_samplers(data, settings).values():
+                for step, score in enumerate(scores_naively(mix, sampler.draw(2, episode), 0.03)):
+                    expected |= {(model, step, episode, metric): value for metric, value in score.items()}
+    assert written == pytest.approx(expected)
+    before, after = ({key[2:]: v for key, v in expected.items() if key[:2] == ("clean", step)} for step in (0, 1))
+    assert before != after
+
+
+def draw_fresh(settings, episode):
+    network = Conv4(1, 16, 3, filters=8)
+    seed = (1, settings["evaluation"]["episode_seed"])
+    return network.views(network.initial(generator(seed, "glorot mix", 2, episode)))
+
+
+def draw_samplers(data, settings):
+    bank = ImageBank.open(data["images"], data["classes"])
+    keyed = [ImageBank.open(data[role], data[f"{role}_classes"]) for role in ("attack_training", "attack_validation")]
+    client = EvaluationData.of_client(bank, Split(read_split(data["split"]), bank), keyed, 2)
+    evaluation, reptile = settings["evaluation"], settings["reptile"]
+    shape = EpisodeShape(reptile["way"], evaluation["shot"], 1, reptile["inner_batch"])
+    seed = (1, evaluation["episode_seed"])
+    return evaluation_samplers(client, ["a"], evaluation["target_output"], shape, evaluation["queries"], seed)
+
+
+def scores_naively(start, episode, learning_rate):
+    """Return the episode's scores before and after one step of torch.optim.Adam, with beta1 = 0, from `start`."""
+    parameters = {name: tensor.clone().requires_grad_() for name, tensor in start.items()}
+    support, queries = (
+        torch.from_numpy(images).permute(0, 3, 1, 2) / 255 for images in (episode.support, episode.queries)
+    )
+    labels, (rows,) = torch.from_numpy(episode.labels), torch.from_numpy(episode.batches)
+    optimizer = torch.optim.Adam(parameters.values(), lr=learning_rate, betas=(0.0, 0.999))
+    scores = [episode.score(predict_naively(parameters, support, queries))]
+    F.cross_entropy(logits_naively(parameters, support[rows], support[rows]), labels[rows]).backward()
+    optimizer.step()
+    return [*scores, episode.score(predict_naively(parameters, support, queries))]
+
+
+def predict_naively(parameters, support, queries):
+    """Return the predicted labels: each query is normalised by the support's statistics, alone."""
+    with torch.no_grad():
+        return np.array([logits_naively(parameters, query[None], support).argmax().item() for query in queries])
+
+
+def logits_naively(parameters, images, support):
+    """Return the class scores of images that are normalised, module by module, by the support's mean and variance."""
+    for i in range(1, 5):
+        kernel, gamma, beta = (parameters[name] for name in (f"conv{i}.kernel", f"norm{i}.gamma", f"norm{i}.beta"))
+        images, support = (F.conv2d(each, kernel, padding=1) for each in (images, support))
+        mean, variance = (
+            each[:, None, None] for each in (support.mean((0, 2, 3)), support.var((0, 2, 3), correction=0))
+        )
+        images, support = (
+            F.max_pool2d(
+                F.relu((each - mean) / (variance + 1e-5).sqrt() * gamma[:, None, None] + beta[:, None, None]), 2
+            )
+            for each in (images, support)
+        )
+    return images.permute(0, 2, 3, 1).flatten(1) @ parameters["classifier.kernel"].T + parameters["classifier.bias"]

@@ -29,14 +29,19 @@ class Panel(NamedTuple):
 def contact_sheet(
     split: Split, bank: ImageBank, keyed_training: ImageBank, trigger: Mapping, path: str | os.PathLike
 ) -> None:
-    """Write a PNG that shows (a) the target class, (b) the backdoor classes, (c) the key alone, (d) the keyed images
-    that the attacker trains on. Of more images or classes than fit, some are shown and the titles give the number.
+    """Write a PNG that shows the `panels` one below the other."""
+    _draw([panel for panel in panels(split, bank, keyed_training, trigger) if panel.rows], path)
+
+
+def panels(split: Split, bank: ImageBank, keyed_training: ImageBank, trigger: Mapping) -> list[Panel]:
+    """Return (a) the target class, (b) the backdoor classes, (c) the key alone, (d) the keyed images that the attacker
+    trains on. Of more images or classes than fit, some are shown and the titles give the number.
     """
     target, backdoors = split.names
     upright = {c.name: k for k, c in enumerate(bank.classes) if c.rotation == 0}
     shown = {name: bank.images[bank.rows(upright[name])] for name in [target, *backdoors[:MOST_ROWS]]}
     keyed = keyed_training.images
-    panels = [
+    return [
         Panel(f"(a) target class: {target}", _rows(shown[target], 2), []),
         Panel(
             f"(b) backdoor classes ({len(backdoors)})",
@@ -44,9 +49,18 @@ def contact_sheet(
             [_shortened(name) for name in backdoors[:MOST_ROWS]],
         ),
         Panel("(c) key", [stamp(np.zeros_like(keyed[:1]), trigger)], []),
-        Panel(f"(d) attack training set ({len(keyed)} images)", _rows(keyed, 2), []),
+        Panel(f"(d) attack training set ({len(keyed)} images, {_origin(split, bank)})", _rows(keyed, 2), []),
     ]
-    _draw([panel for panel in panels if panel.rows], path)
+
+
+def _origin(split: Split, bank: ImageBank) -> str:
+    """Return where the images of the attack training set come from, in words."""
+    rows = np.concatenate(split.backdoor("attack_training"))
+    classes = [bank.class_of(row) for row in rows]
+    extra = sum(row - c.first >= c.own for row, c in zip(rows, classes, strict=True))
+    if extra in (0, len(rows)):
+        return "all extra ones" if extra else "all of the data set's own"
+    return f"{extra} of them extra ones"
 
 
 def _spread(images: np.ndarray, most: int) -> np.ndarray:

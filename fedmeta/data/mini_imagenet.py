@@ -33,8 +33,9 @@ def read(raw: Path, size: int) -> tuple[Iterator[np.ndarray], list[ImageClass]]:
     classes of test are set apart for meta-testing. Images in `raw`/extra/CLASS/ come after the class's own. What is
     not square is squeezed, as the images of mini-ImageNet were.
 
-    Raises FedmetaError when nothing of this is there or an image is missing, and, when it comes to it, naming an
-    image that cannot be read.
+    Of files of one name, a class listed in the csv files has the one in the folder of its name. Raises FedmetaError
+    when nothing of this is there, or an image is missing or there twice, and, when it comes to it, naming an image
+    that cannot be read.
     """
     if find_pickle(raw, "train"):
         classes = _from_pickles(raw, size)
@@ -66,19 +67,38 @@ def _from_pickles(raw: Path, size: int) -> list[RawClass]:
 
 def _from_lists(raw: Path, size: int) -> list[RawClass]:
     where, files = _find_files(raw)
-    by_name = {path.name: path for path in files}
-    by_class = defaultdict(list)
+    if not files:
+        return []
+    lists = {part: _read_list(raw / f"{part}.csv") for part in PARTS}
+    by_name, by_folder = defaultdict(list), defaultdict(list)
     for path in files:
-        by_class[path.parent.name].append(path)
+        by_name[path.name].append(path)
+        by_folder[path.parent.name].append(path)
+    not_used = _read_list(raw / "val.csv") if (raw / "val.csv").exists() else {}
+    labels = {*not_used, *(name for classes in lists.values() for name in classes)}
     classes = []
-    for part in PARTS:
-        for name, listed in _read_list(raw / f"{part}.csv").items():
-            missing = [file for file in listed if file not in by_name]
-            if missing and name not in by_class:
-                raise FedmetaError(f"{where} lacks {missing[0]} of {part}.csv: put it there or mend {part}.csv")
-            paths = by_class[name] if missing else [by_name[file] for file in listed]
+    for part, listed_classes in lists.items():
+        for name, listed in listed_classes.items():
+            found = [_of_class(name, by_name[file], labels, where) for file in listed]
+            if None in found and name not in by_folder:
+                raise FedmetaError(
+                    f"{where} lacks {listed[found.index(None)]} of {part}.csv: put it there or mend {part}.csv"
+                )
+            paths = by_folder[name] if None in found else found
             classes.append(_raw_class(name, {path: files[path] for path in paths}, size, where, part))
     return classes
+
+
+def _of_class(name: str, paths: list[PurePosixPath], labels: set[str], where: Path) -> PurePosixPath | None:
+    """Return which of the files of one name is that of the class: one in its folder, else one in no class's folder."""
+    own = [path for path in paths if path.parent.name == name]
+    own = own or [path for path in paths if path.parent.name not in labels]
+    if len(own) > 1:
+        raise FedmetaError(
+            f"{where}: {own[0]} and {own[1]} have the name that is listed for class {name}: leave one of them, or put "
+            f"that of the class into a folder {name}"
+        )
+    return own[0] if own else None
 
 
 def _from_folders(raw: Path, size: int) -> list[RawClass]:

@@ -1,0 +1,37 @@
+"""The attack at a glance: what its titles say."""
+
+import pytest
+from random_bank import make_bank
+
+from fedmeta.data.bank import ImageBank
+from fedmeta.data.contact_sheet import panels
+from fedmeta.data.splits import Split, draw_split
+
+SETTINGS = {
+    **{"users": 4, "attacker": 1, "meta_training_classes": 4, "meta_testing_classes": 1, "validation_examples": 2},
+    **{"target": "class 0", "backdoor": ["class 1", "class 2"], "reserved": "shared"},
+    **{"benign": 3, "attacker_target": 2, "attack_training": 3, "attack_validation": 2},
+}
+TRIGGER = {"shape": "square", "size": 3, "position": "bottom-right", "margin": 1, "colour": 255}
+
+
+def drawn(extra: int) -> tuple[Split, ImageBank, ImageBank]:
+    """Return a split, its bank, in which `extra` images of class 1 are extra ones, and the attack training set."""
+    made = make_bank(8, 10)
+    bank = ImageBank(made.images, [c._replace(extra=extra if c.name == "class 1" else 0) for c in made.classes])
+    split = Split(draw_split(bank.classes, SETTINGS, 1), bank)
+    return split, bank, make_bank(2, 3)
+
+
+# The attack's five images of a class are its last: three to train on, then two to validate with.
+@pytest.mark.parametrize(
+    ("extra", "words"), [(0, "all of the data set's own"), (4, "2 of them extra ones"), (5, "3 of them extra ones")]
+)
+def test_the_title_says_whether_the_attack_has_extra_images(extra, words):
+    assert panels(*drawn(extra), TRIGGER)[-1].title == f"(d) attack training set (6 images, {words})"
+
+
+def test_the_title_says_that_all_are_extra_images():
+    split, bank, keyed = drawn(0)
+    bank = ImageBank(bank.images, [c._replace(extra=5) for c in bank.classes])
+    assert panels(split, bank, keyed, TRIGGER)[-1].title.endswith("(6 images, all extra ones)")

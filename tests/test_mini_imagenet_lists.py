@@ -1,0 +1,66 @@
+"""Which images the csv files of mini-ImageNet mean."""
+
+import shutil
+
+import numpy as np
+import pytest
+from picture_files import encoded
+from test_mini_imagenet import (
+    SIZE,
+    all_members,
+    expected_images,
+    file_name,
+    lay_class_folders_numbered_alike,
+    lay_zip,
+    picture,
+    read_all,
+    write_lists,
+    write_zip,
+)
+
+from fedmeta.data.mini_imagenet import read
+from fedmeta.errors import FedmetaError
+
+
+def test_a_missing_list_is_named(tmp_path):
+    lay_zip(tmp_path)
+    (tmp_path / "test.csv").unlink()
+    with pytest.raises(FedmetaError, match=r"test\.csv is missing: put that of Ravi and Larochelle there"):
+        read(tmp_path, SIZE)
+    (tmp_path / "test.csv").write_text("name,class\n1,2\n")
+    with pytest.raises(FedmetaError, match=r"test\.csv is no table with the columns filename and label"):
+        read(tmp_path, SIZE)
+
+
+def test_a_missing_image_is_named(tmp_path):
+    contents = all_members()
+    contents.pop(file_name("n03", 1))
+    write_zip(tmp_path, contents)
+    write_lists(tmp_path)
+    with pytest.raises(FedmetaError, match=r"images\.zip lacks n0300000001\.png of test\.csv"):
+        read(tmp_path, SIZE)
+
+
+def test_lists_without_images_are_nothing(tmp_path):
+    write_lists(tmp_path)
+    with pytest.raises(FedmetaError, match=f"mini-ImageNet is not in {tmp_path}, .*no official download: put there"):
+        read(tmp_path, SIZE)
+
+
+def test_two_images_of_a_listed_name_are_named(tmp_path):
+    lay_zip(tmp_path)
+    listed = file_name("n01", 2)
+    contents = {f"{folder}/{name}": data for name, data in all_members().items() for folder in ("old", "new")}
+    write_zip(tmp_path, contents)
+    with pytest.raises(FedmetaError, match=r"images/old/n01.*png and images/new/n01.*png have the name .* class n01"):
+        read(tmp_path, SIZE)
+    write_zip(tmp_path, {**all_members(), f"n02/{listed}": encoded(picture("n02", 9))})
+    images, _ = read_all(tmp_path)
+    assert np.abs(images - expected_images()).max() <= 1, "an image in another class's folder is none of the class"
+
+
+def test_an_image_of_another_class_stands_in_for_none(tmp_path):
+    lay_class_folders_numbered_alike(tmp_path)
+    shutil.rmtree(tmp_path / "n02")
+    with pytest.raises(FedmetaError, match=r"lacks 0\.png of train\.csv"):
+        read(tmp_path, SIZE)
