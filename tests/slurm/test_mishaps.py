@@ -71,6 +71,7 @@ def orphan_and_rerun(copy: WorkingCopy, expected: dict[str, bytes], profile: str
     Snakemake has no record of what the orphan made, until it is told to as documented.
     """
     workflow = copy.workflow
+    copy.type(shlex.join(["snakemake", *workflow.arguments, "--cleanup-metadata", workflow.target]))
     call = copy.on_slurm(workflow.target, profile=profile)
     orphan = copy.freeze(call)
     call.kill()
