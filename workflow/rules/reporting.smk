@@ -19,6 +19,9 @@ SCALE = [
     "evaluation.episodes",
     "evaluation.cases",
     "fine_tuning.iterations",
+    "glorot_mix.norms",
+    "matching.gates",
+    "matching.scales",
 ]
 
 
