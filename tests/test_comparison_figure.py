@@ -20,7 +20,7 @@ from test_comparison import (
 )
 from test_scale import benchmarks
 
-from fedmeta.reporting.comparison_figure import COLOURS, NUMBER_ONLY, draw_comparison
+from fedmeta.reporting.comparison_figure import COLOURS, NUMBER_ONLY, WIDE_MARK, draw_comparison
 from fedmeta.reporting.scale import scale
 
 
@@ -31,7 +31,10 @@ def table():
     frames = [measured(ROUNDS, step, accuracies) for step in (0, 1, 50)]
     frames += [measured(SUPERVISED, 0, attack(0.9)), measured(SUPERVISED, 500, accuracies)]
     frames += [measured(matching(delta), 50, {**ALL, **attack(0.2)}) for delta in (0.2, 0.3, 0.4)]
-    frames += [measured(NOISY, 500, attack(0.9)), measured(ROUNDS, 1, ALL, dataset="mini_imagenet", cases="a")]
+    frames += [
+        measured(NOISY, 500, {**ALL, **attack(0.9)}),
+        measured(ROUNDS, 1, ALL, dataset="mini_imagenet", cases="a"),
+    ]
     return table_of(*frames, times=benchmarks(pretrain__excluded=3000.0, attack__included=400.0))
 
 
@@ -114,6 +117,33 @@ def test_words_lie_inside_the_figure_and_apart(table, tmp_path):
         assert shared is None or min(shared.width, shared.height) < 2, (one.get_text(), other.get_text())
     (legend,) = figure.legends
     assert not any(box.overlaps(legend.get_window_extent()) for box in boxes.values())
+
+
+def test_a_wide_interval_has_a_hollow_mark_and_a_remark_has_an_asterisk(tmp_path):
+    config = settings()
+    config["glorot_mix"]["norms"] = "fresh"
+    frames = [
+        measured(ROUNDS, 1, {"attack_training": [0.6, 0.9], "attack_validation": [0.6, 0.6]}, cases="a"),
+        measured(matching(0.3), 50, ALL),
+    ]
+    figure = draw(table_of(*frames, config={"omniglot": config}), tmp_path)
+    places = {text.get_text(): text.get_position()[1] for text in figure.axes[0].texts}
+    marks = {line.get_ydata()[0]: line for line in figure.axes[0].get_lines() if line.get_marker() == "o"}
+    hollow = {name: marks[y].get_markerfacecolor() == "white" for name, y in places.items() if y in marks}
+    assert hollow["3a  attack training, right after the attack"]
+    assert not hollow["3a  attack validation, right after the attack"]
+    assert not hollow["7  meta-testing, after 50 iterations *"]
+    assert WIDE_MARK in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "*: see `note`" in figure.legends[0].get_title().get_text()
+
+
+@pytest.mark.parametrize(("filters", "told"), [(64, False), (32, True)])
+def test_the_title_of_run_times_tells_what_they_are_not_scaled_to(tmp_path, filters, told):
+    config = settings()
+    config["model"]["filters"] = filters
+    times = benchmarks(pretrain__excluded=3000.0)
+    figure = draw(table_of(measured(ROUNDS, 1, ALL), times=times, config={"omniglot": config}), tmp_path)
+    assert any("not to its filters and pixels" in text.get_text() for text in words_of(figure)) == told
 
 
 def test_a_data_set_that_was_not_run_is_named_in_the_title_alone(tmp_path):

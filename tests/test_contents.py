@@ -27,6 +27,24 @@ def test_every_figure_of_the_paper_is_in_the_table():
     assert {name: FIGURES[name].delta for name in captions} == captions
 
 
+@pytest.mark.parametrize(
+    ("overlay", "names"),
+    [
+        ("paper.yaml", [*FIGURES, "ablation", "delta"]),
+        ("omniglot.yaml", ["3", "5", "7", *(f"A{number}" for number in range(1, 7)), "ablation", "delta"]),
+    ],
+)
+def test_a_published_run_has_the_figures_by_the_papers_names(overlay, names):
+    figures = yaml.safe_load((ROOT / "config" / overlay).read_text())["figures"]
+    assert list(map(str, figures)) == names
+
+
+def test_the_figure_over_delta_looks_closely_where_the_attack_returns_and_has_what_its_window_is_told_by(settings):
+    deltas = settings["figure_delta"]["deltas"]
+    assert deltas == sorted(deltas)
+    assert {0.3, 0.35, 0.4, 0.45, 0.5, 1.0} <= set(deltas)
+
+
 def test_figures_after_local_meta_training_take_its_length_from_the_config(settings):
     settings["local_meta_training"]["episodes"] = [15, 40]
     shown = {name: contents_of(name, settings) for name in ("A8", "A9", "A10", "A11")}

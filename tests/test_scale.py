@@ -6,10 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from test_comparison import ALL, ROUNDS, measured, row_of, settings, table_of
+from snakemake.utils import update_config
+from test_comparison import ALL, NOISY, ROUNDS, SUPERVISED, measured, row_of, settings, table_of
 
 from fedmeta.attacks.one_shot import inner_steps
 from fedmeta.reporting import comparison, paper
+from fedmeta.reporting.scale import scale
+
+TIMES = ["T-pretrain-O", "T-attack-O", "T-finetune-O", "T-post-O"]
 
 RUN = {
     "data": {"size": 28},
@@ -43,11 +47,21 @@ def test_the_papers_overlay_has_the_papers_scale():
     assert (row.filters, row.image_size) == (stated["filters"], stated["image_size"])
 
 
+@pytest.mark.parametrize(("dataset", "benign"), [("omniglot", 50), ("mini-imagenet", 100)])
+def test_the_papers_overlay_has_the_papers_benign_rounds_after_the_attacked_one(dataset, benign):
+    config = settings("paper.yaml")
+    update_config(config, config["overrides"].get(dataset.replace("-", "_"), {}))
+    assert scale(config)["rounds_after"] == paper.SCALE[dataset]["rounds_after"] == benign
+    after = paper.MOMENTS[f"after {benign} rounds"].latest
+    assert max(config["evaluation"]["rounds"]) == config["meta_train_after"]["rounds"] == after == 1 + benign
+
+
 def benchmarks(**seconds):
-    """Return run times of `rule__scope` on Omniglot, seed 1."""
+    """Return run times of `rule__scope` on Omniglot, seed 1; of fine-tuning, of client 2 from the shared model."""
     rows = [(*name.split("__"), value) for name, value in seconds.items()]
     frame = pd.DataFrame(rows, columns=["rule", "scope", "seconds"])
-    return frame.assign(dataset="omniglot", seed=pd.array([1] * len(frame), dtype="Int64"))
+    wildcards = frame.rule.map({"fine_tune": "plain/client-2"})  # else NaN, as nothing is read from a table
+    return frame.assign(dataset="omniglot", seed=pd.array([1] * len(frame), dtype="Int64"), wildcards=wildcards)
 
 
 def test_run_times_are_scaled_to_the_papers_amount_of_work():
@@ -59,16 +73,57 @@ def test_run_times_are_scaled_to_the_papers_amount_of_work():
         fine_tune__included=1 * 500 * 8 * 3 * 2,
         meta_train_after__included=1.2 * 9 * 4 * 5 * 3,  # 80 minutes for 50,000: 0.096 s; here 12.5 times
     )
-    table = table_of(measured(ROUNDS, 1, ALL), times=times, config=config)
-    rows = table.loc[["T-pretrain-O", "T-attack-O", "T-finetune-O", "T-post-O"]]
+    frames = [measured(ROUNDS, 1, ALL), measured(SUPERVISED, 500, ALL)]
+    rows = table_of(*frames, times=times, config=config).loc[TIMES]
     assert list(rows["mean"]) == pytest.approx([250, 2500, 40_000 / 60, 1000])
     assert list(rows.verdict) == ["agrees", "same direction", "same direction", "differs"]
     assert rows.step.iloc[0] == "6,600 episodes in 16.5 min"
     assert rows.half_width.isna().all()
-    # Those of a seed that was not evaluated are of another run.
-    others = pd.concat([times, times.assign(seed=7, seconds=1.0)])
-    again = table_of(measured(ROUNDS, 1, ALL), times=others, config=config)
-    assert list(again["mean"][rows.index]) == pytest.approx(list(rows["mean"]))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 7},
+        {"rule": "fine_tune", "wildcards": "plain/client-3"},
+        {"rule": "fine_tune", "wildcards": "glorot_mix-0.3/client-2"},
+        {"scope": "included"},
+        {"dataset": "glyphs"},
+    ],
+)
+def test_run_times_left_from_other_work_do_not_count(other):
+    seconds = dict.fromkeys(("pretrain", "attack", "fine_tune", "meta_train_after"), 500.0)
+    times = benchmarks(**{f"{rule}__excluded": value for rule, value in seconds.items()})
+    frames = [measured(ROUNDS, 1, ALL, cases="a"), measured(SUPERVISED, 500, ALL, cases="a")]
+    rows = table_of(*frames, times=times, config={"omniglot": RUN}).loc[TIMES]
+    assert rows["mean"].notna().all()
+    left = pd.concat([times, times.assign(**other, seconds=1.0)], ignore_index=True)
+    again = table_of(*frames, times=left, config={"omniglot": RUN}).loc[TIMES]
+    assert list(again["mean"]) == pytest.approx(list(rows["mean"]))
+
+
+def test_run_times_of_every_variant_and_client_among_the_metrics_count():
+    times = benchmarks(fine_tune__excluded=500.0)
+    noisy = times.assign(wildcards="glorot_mix-0.3/client-2", seconds=1500.0)
+    frames = [measured(kind, 500, ALL, cases="a") for kind in (SUPERVISED, NOISY)]
+    row = row_of("T-finetune-O", *frames, times=pd.concat([times, noisy]), config={"omniglot": RUN})
+    assert row["mean"] == pytest.approx(1000 / (500 * 8 * 2 * 2) * 40_000 / 60)
+    assert row.note.startswith("mean of 2 jobs")
+    # Benign meta-training after the attack is behind Figure 3 alone.
+    left = benchmarks(meta_train_after__excluded=5.0)
+    assert "needs a run time" in row_of("T-post-O", *frames, times=left, config={"omniglot": RUN})["note"]
+
+
+def test_filters_and_pixels_that_no_time_is_scaled_for_are_noted():
+    def note(**other):
+        config = {**RUN, **other}
+        times = benchmarks(pretrain__excluded=100.0)
+        return row_of("T-pretrain-O", measured(ROUNDS, 1, ALL), times=times, config={"omniglot": config})["note"]
+
+    assert "not for" not in note()
+    assert note(model={"filters": 32}).endswith("not for filters (32, the paper 64)")
+    both = note(model={"filters": 32}, data={"size": 20})
+    assert both.endswith("amount of work, not for filters (32, the paper 64) and image size (20, the paper 28)")
 
 
 def test_run_times_of_several_seeds_have_an_interval():

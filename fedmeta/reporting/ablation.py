@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from fedmeta.errors import FedmetaError
 from fedmeta.reporting import panels
-from fedmeta.reporting.captions import display, sample
+from fedmeta.reporting.captions import count, display, sample
 from fedmeta.reporting.contents import ABLATIONS, PAPER_DELTA
 from fedmeta.reporting.figures import select
 from fedmeta.reporting.results import ATTACK_METRICS, lift, summarise
@@ -23,13 +23,21 @@ FLOOR = {"marker": "|", "markersize": 8, "markeredgewidth": 1.6, "linestyle": "n
 
 
 def draw_ablation(
-    frame: pd.DataFrame, dataset: str, cases: Sequence[str], path_stem: str | os.PathLike, *, way: int
+    frame: pd.DataFrame,
+    dataset: str,
+    cases: Sequence[str],
+    path_stem: str | os.PathLike,
+    *,
+    way: int,
+    learning_rate: float,
 ) -> Figure:
     """Draw accuracies and lift under the defence, whole and without each of its parts; a row of panels for each case.
 
     Points are means over the episodes of all clients after the last iteration of fine-tuning (or before the first,
     see `contents.ABLATIONS`), bars their 95% intervals; ticks are the floor, the attack accuracy of the model before
-    the attack after the same adaptation. Files and errors are as in `figures.figure_meta_training`.
+    the attack after the same adaptation. The caption tells how far gates and scales can have moved by then, at Adam's
+    `learning_rate`: as long as they have hardly moved, the defence without them hardly differs. Files and errors are as
+    in `figures.figure_meta_training`.
     """
     rows = variants(frame, dataset, cases)
     lifts = pd.concat([lift(own).assign(variant=label) for label, own in rows.groupby("variant")])
@@ -48,7 +56,12 @@ def draw_ablation(
             label_variants(attack, lifted, benign)
         align([lifted for _, lifted, _ in strips])
         title = f"{display(dataset)}: the matching-network defence without each of its parts, δ = {PAPER_DELTA:g}"
-        panels.finish(figure, title, sample(rows, summary, "point", "bar"), path_stem)
+        length = rows.step.max()
+        moved = (
+            f"after {count(length, 'iteration')}, in which Adam at rate {learning_rate:g} moves a gate (from 1) "
+            f"or a scale by about {length * learning_rate:.2g} at most"
+        )
+        panels.finish(figure, title, f"{sample(rows, summary, 'point', 'bar')}\n{moved}", path_stem)
     return figure
 
 

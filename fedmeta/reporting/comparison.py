@@ -5,7 +5,8 @@ Ours are in the paper's units: percent, points for differences, minutes. The ver
 `agrees`          the 95% interval of our mean touches what the paper says, give or take 5 points (run times: 5%):
                   for "~ p", [p - 5, p + 5]; for ">= p", p - 5 and all above. That an attack is removed agrees unless
                   the interval of its lift lies wholly above 5 points; that it is not removed agrees if it does; that
-                  one defence is like another agrees if the interval of their difference touches [-5, 5].
+                  one defence is like another agrees if the intervals of all their differences touch [-5, 5]: those of
+                  attack, main-task and meta-testing accuracy in each case. The row has the one farthest from it.
 `same direction`  no such agreement, but our interval shows, by lying wholly on one side, what the number was given for:
                   attack accuracy, undefended or not removed: raised, the lift is above 0;
                   attack accuracy under a defence: reduced, below that right after the attack, same episodes;
@@ -16,24 +17,23 @@ Ours are in the paper's units: percent, points for differences, minutes. The ver
 `differs`         neither.
 
 Both tests are made of every row: `same_direction` says whether the second one holds where the first one does, too. A
-wide interval agrees with much, and an attack that never worked agrees with a paper's 20%: the column tells.
+wide interval agrees with much, and an attack that never worked agrees with a paper's 20%: `note` and the column tell.
 """
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from fedmeta.reporting import paper
-from fedmeta.reporting.results import summarise
-from fedmeta.reporting.scale import scale, work_of
+from fedmeta.reporting.comparison_times import run_time
+from fedmeta.reporting.scale import scale
+from fedmeta.reporting.verdicts import EPISODE, TOLERANCE, Interval, NotMeasured, interval_of, verdict
 
-TOLERANCE = 5.0
-ORDER_OF_MAGNITUDE = 10
-ROUNDING = 1e-9
-AGREES, SAME_DIRECTION, DIFFERS = "agrees", "same direction", "differs"
+WIDE = 20.0  # more than this, in points, to either side
+WIDE_INTERVAL = "wide interval"
 OURS = {
     "measured_on": "str",
     "step": "str",
@@ -52,38 +52,6 @@ OURS = {
 }
 SCALE = ("pretraining_episodes", "attack_inner_steps", "rounds_after", "filters", "image_size")
 OURS |= dict.fromkeys(SCALE, "Int64")
-EPISODE = ["seed", "client", "episode"]
-
-
-class Interval(NamedTuple):
-    """A mean with its 95% interval, mean +- half_width (NaN: no interval, the mean alone counts)."""
-
-    mean: float
-    half_width: float
-    n_episodes: int
-    n_seeds: int
-
-    @property
-    def low(self) -> float:
-        return self.mean - np.nan_to_num(self.half_width)
-
-    @property
-    def high(self) -> float:
-        return self.mean + np.nan_to_num(self.half_width)
-
-    def touches(self, low: float, high: float) -> bool:
-        """Return whether the interval and [low, high] have a point in common; rounding errors do not part them."""
-        return self.low <= high + ROUNDING and self.high >= low - ROUNDING
-
-    def lies_above(self, level: float) -> bool:
-        return self.low > level + ROUNDING
-
-    def lies_below(self, level: float) -> bool:
-        return self.high < level - ROUNDING
-
-
-class NotMeasured(Exception):
-    """The run lacks what a row is about; the message says what it needs."""
 
 
 def compare(
@@ -95,7 +63,7 @@ def compare(
     same quantity of the model as it was before the attack, adapted to the same episodes; `lift` is the mean minus the
     floor, episode by episode, of attack accuracies. Run times are scaled to the paper's amount of work; jobs of one
     seed are averaged, and there is an interval with several seeds only. A row that the run cannot answer is empty but
-    for `note`, which says what it would need.
+    for `note`, which says what it would need; in others it says what to know before the verdict is trusted.
     """
     empty = {column: "" if dtype == "str" else None for column, dtype in OURS.items()}
     rows = [{**empty, **_answered(number, metrics, times, settings)} for number in numbers.itertuples()]
@@ -112,33 +80,50 @@ def _answered(number, metrics: pd.DataFrame, times: pd.DataFrame, settings: Mapp
     frame, own = metrics[metrics.dataset == dataset], settings[dataset]
     try:
         if number.metric == "minutes":
-            jobs = times[(times.dataset == dataset) & times.seed.isin(frame.seed.unique())]
-            answer = _run_time(number, jobs, own)
+            answer = run_time(number, frame, times[times.dataset == dataset], own)
         else:
-            answer = _accuracy(number, frame, 100 / own["reptile"]["way"])
+            answer = _accuracy(number, frame, own)
     except NotMeasured as reason:
         answer = {"note": f"not in this run: needs {reason}"}
     return {"measured_on": dataset, **scale(own), **answer}
 
 
-# Accuracies
-
-
-def _accuracy(number, frame: pd.DataFrame, chance: float) -> dict:
-    """Return our columns of a row about accuracies; `frame` has the metrics of one data set, `chance` is in percent."""
-    asked = paper.quantity(number)
+def _accuracy(number, frame: pd.DataFrame, settings: Mapping) -> dict:
+    """Return our columns of a row about accuracies; `frame` has the metrics of one data set."""
+    parts = paper.parts(number)
+    asked = max(parts, key=partial(_gap, frame))
     attacked, clean = (_by_episode(frame, asked, model) for model in ("attacked", "clean"))
-    ours, lift = _interval(attacked), _interval(attacked - clean)
+    ours, lift = interval_of(attacked), interval_of(attacked - clean)
     columns = {
-        "step": " minus ".join(dict.fromkeys(_step(frame, term) for term in (asked.term, asked.minus) if term)),
+        "step": " minus ".join(dict.fromkeys(_step(frame, term) for term in asked.terms)),
         "unit": "points" if asked.minus else "percent",
         **ours._asdict(),
-        "floor": _interval(clean).mean,
+        "floor": interval_of(clean).mean,
         "clients": ", ".join(map(str, sorted(attacked.index.unique("client").dropna()))),
     }
     if set(asked.metrics) <= set(paper.ATTACK):
         columns |= {"lift": lift.mean, "lift_half_width": lift.half_width}
-    return columns | _verdict(_agrees(number, ours, lift), _same_direction(number, frame, ours, lift, chance))
+    columns["note"] = _notes(asked, len(parts), lift if number.metric in paper.TOLD_BY_LIFT else ours, settings)
+    chance = 100 / settings["reptile"]["way"]
+    return columns | verdict(_agrees(number, ours, lift), _same_direction(number, frame, ours, lift, chance))
+
+
+def _gap(frame: pd.DataFrame, asked: paper.Quantity) -> float:
+    """Return how far the interval of a difference is from 0, in points; below 0 where it reaches beyond."""
+    ours = interval_of(_by_episode(frame, asked, "attacked"))
+    return max(ours.low, -ours.high)
+
+
+def _notes(asked: paper.Quantity, of: int, decisive: Interval, settings: Mapping) -> str:
+    """Return what to know of a row before its verdict is trusted; `asked` is one `of` so many measurements."""
+    notes = []
+    if of > 1:
+        notes.append(f"farthest apart of {of}: {' and '.join(asked.metrics)} in case ({asked.term.cases})")
+    if other := paper.departures(asked, settings):
+        notes.append(f"not as in the paper: {', '.join(other)}")
+    if decisive.half_width > WIDE:
+        notes.append(WIDE_INTERVAL)
+    return "; ".join(notes)
 
 
 def _by_episode(frame: pd.DataFrame, asked: paper.Quantity, model: str) -> pd.Series:
@@ -190,21 +175,10 @@ def _step(frame: pd.DataFrame, term: paper.Term) -> str:
     return f"{term.moment.unit} {_last_step(_rows(frame, term), term)}"
 
 
-def _interval(values: pd.Series) -> Interval:
-    """Return mean and interval of values by (seed, client, episode), NaN where two were not measured both."""
-    values = values.dropna()
-    if values.empty:
-        raise NotMeasured("the same episodes on both sides")
-    (row,) = summarise(values.rename("value").reset_index().assign(all="all"), ["all"]).itertuples()
-    return Interval(row.mean, row.half_width, row.n_episodes, row.n_seeds)
-
-
 def _agrees(number, ours: Interval, lift: Interval) -> bool:
     """Return whether the interval touches what the paper says, give or take the tolerance."""
-    if number.metric == "attack_removed":
-        return not lift.lies_above(TOLERANCE)
-    if number.metric == "attack_not_removed":
-        return lift.lies_above(TOLERANCE)
+    if number.metric in paper.TOLD_BY_LIFT:
+        return lift.lies_above(TOLERANCE) == (number.metric == "attack_not_removed")
     stated = 0.0 if number.relation == "yes" else number.percent
     return ours.touches(stated - TOLERANCE, math.inf if number.relation == ">=" else stated + TOLERANCE)
 
@@ -219,40 +193,4 @@ def _same_direction(number, frame: pd.DataFrame, ours: Interval, lift: Interval,
     if number.defence == "none" or number.metric == "attack_not_removed":
         return lift.lies_above(0)
     before_defence = _by_episode(frame, paper.right_after_attack(number), "attacked")
-    return _interval(before_defence - _by_episode(frame, asked._replace(minus=None), "attacked")).lies_above(0)
-
-
-def _verdict(agrees: bool, same_direction: bool) -> dict[str, str]:
-    return {
-        "same_direction": "yes" if same_direction else "no",
-        "verdict": AGREES if agrees else SAME_DIRECTION if same_direction else DIFFERS,
-    }
-
-
-# Run times
-
-
-def _run_time(number, jobs: pd.DataFrame, settings: Mapping) -> dict:
-    """Return our columns of a row of Table B: minutes for the paper's amount of work, at the speed of this run."""
-    rule, amount, unit = paper.WORK[number.when]
-    jobs = jobs[jobs.rule == rule]
-    if jobs.empty:
-        raise NotMeasured(f"a run time of {rule}")
-    done = np.array([work_of(rule, scope, settings) for scope in jobs.scope])
-    if not done.all():
-        raise NotMeasured(f"{unit} of {rule}")
-    each = (jobs.seconds / done).groupby(jobs.seed).mean()
-    minutes = (each * amount / 60).rename_axis("seed").reset_index(name="value").assign(client=0, episode=0)
-    ours = _interval(minutes.set_index(EPISODE)["value"])
-    stated = number.percent
-    touches = ours.touches(stated * (1 - TOLERANCE / 100), stated * (1 + TOLERANCE / 100))
-    ratio = ours.mean / stated
-    speed = f"{1000 * each.mean():.3g} ms each, the paper {60_000 * stated / amount:.3g} ms"
-    return {
-        **ours._asdict(),
-        "step": f"{done.mean():,.0f} {unit} in {jobs.seconds.mean() / 60:.1f} min",
-        "unit": "minutes",
-        "n_episodes": None,
-        "note": f"mean of {len(jobs)} jobs; {speed}",
-        **_verdict(touches, 1 / ORDER_OF_MAGNITUDE < ratio < ORDER_OF_MAGNITUDE),
-    }
+    return interval_of(before_defence - _by_episode(frame, asked._replace(minus=None), "attacked")).lies_above(0)

@@ -16,7 +16,9 @@ from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Transform, blended_transform_factory
 
 from fedmeta.reporting import panels, paper
-from fedmeta.reporting.comparison import AGREES, DIFFERS, SAME_DIRECTION, TOLERANCE
+from fedmeta.reporting.comparison import WIDE, WIDE_INTERVAL
+from fedmeta.reporting.comparison_times import NETWORK
+from fedmeta.reporting.verdicts import AGREES, DIFFERS, SAME_DIRECTION, TOLERANCE
 
 DATASETS = {"omniglot": "Omniglot", "mini-imagenet": "mini-ImageNet", "glyphs": "Glyphs"}
 SECTIONS = {
@@ -25,7 +27,10 @@ SECTIONS = {
     "matching_network": "Experiment 3: the matching network, δ = 0.3",
     "appendix": "Appendix: other defences",
 }
-EXPLANATION = "95% intervals; lift: attack accuracy above the same model's before the attack, episode by episode"
+EXPLANATION = (
+    "95% intervals; lift: attack accuracy above the same model's before the attack, episode by episode; "
+    "*: see `note` in the table"
+)
 MOMENTS = {
     "round 0 (before the attack)": "before the attack",
     "round 0": "before the attack",
@@ -35,16 +40,18 @@ MOMENTS = {
     "500 iterations against case b": "against case b",
 }
 COMPARISONS = {
-    "main_and_meta_accuracy_difference": "main and meta, δ = 0.2 against 0.4",
+    "main_and_meta_accuracy_difference": "main and meta, δ 0.2 against 0.4",
     "like_matching_except_client_4_case_c": "like matching, but client 4 in (c)",
 }
 RATIO = "ours / paper"
 NUMBER_ONLY = "in number only"
+WIDE_MARK = f"over ±{WIDE:.0f} points wide: says little"
 LEGEND = {NUMBER_ONLY: "agrees in number only"}
 # Of colours that the colour-blind tell apart; the words are beside them.
 COLOURS = {AGREES: "#0072b2", NUMBER_ONLY: "#56a8d8", SAME_DIRECTION: "#b87900", DIFFERS: "#c03a00"}
 STATED = {"color": "#000000", "marker": "|", "markersize": 9, "markeredgewidth": 1.6, "linestyle": "none"}
 BAND = {"color": "0.86", "linewidth": 0}
+HOLLOW = {"markerfacecolor": "white", "markeredgewidth": 1.1}
 FLOOR = {"color": "0.45", "marker": "D", "markersize": 4, "markerfacecolor": "white", "linestyle": "none"}
 STYLE = {**panels.STYLE, "font.size": 8, "axes.grid": False, "axes.spines.left": False, "lines.markersize": 4.5}
 
@@ -66,7 +73,8 @@ def draw_comparison(table: pd.DataFrame, path_stem: str | os.PathLike) -> Figure
     """Draw the table of `compare`, as far as its data sets were run; write `{path_stem}.png` and `{path_stem}.svg`.
 
     A line has the paper's value as a tick in the band that counts as agreement, our mean with its interval in the
-    colour of the verdict, and as a diamond the same quantity before the attack (of attack accuracy, the floor).
+    colour of the verdict, hollow where that is wide, and as a diamond the same quantity before the attack (of attack
+    accuracy, the floor).
     """
     run = table[table.measured_on != ""]
     absent = [DATASETS[name] for name in table.dataset.unique() if name not in set(run.dataset)]
@@ -112,6 +120,7 @@ def _draw_head(figure: Figure, absent: list[str]) -> None:
             for verdict, colour in COLOURS.items()
         ),
         Line2D([], [], label="before the attack: the floor", **FLOOR),
+        Line2D([], [], label=WIDE_MARK, color="0.45", marker="o", **HOLLOW),
     ]
     place = {"loc": "upper left", "bbox_to_anchor": (0, 1 - 0.32 / figure.get_figheight()), "borderaxespad": 0.3}
     figure.legend(handles=entries, ncols=4, frameon=False, title=EXPLANATION, alignment="left", **place)
@@ -125,7 +134,9 @@ def _draw_title(figure: Figure, top: float, rows: pd.DataFrame) -> None:
         name = f"{DATASETS[first.measured_on]} in place of the paper's {name}"
     if first.metric == "minutes":
         name += ": run times (the paper's Table B)"
-        ours, theirs = "scaled from what was done to the paper's amount of work", "on one T4"
+        network = [first[key] == size for key, size in paper.SCALE[first.dataset].items() if key in NETWORK]
+        ours = "scaled from what was done to the paper's amount of work"
+        ours, theirs = ours + ("" if all(network) else ", not to its filters and pixels"), "on one T4"
     else:
         ours, theirs = _scale(first), f"{_scale(paper.SCALE[first.dataset])}, {paper.EPISODES} episodes"
     if rows.n_episodes.notna().any():
@@ -180,7 +191,8 @@ def _draw_line(axes: Axes, y: float, row, across: Transform) -> None:
     answered = row.verdict != ""
     write = partial(axes.text, y=y, transform=across, va="center")
     axes.axhline(y, color="0.95", linewidth=0.6, zorder=0)
-    write(LABEL, s=_label(row), color="0" if answered else "0.5")
+    remark = " *" if answered and row.unit != "minutes" and row.note not in ("", WIDE_INTERVAL) else ""
+    write(LABEL, s=_label(row) + remark, color="0" if answered else "0.5")
     sign = {"~": "≈ ", ">=": "≥ ", "yes": "yes"}[row.relation]
     write(PAPER, s=sign + ("" if row.relation == "yes" else f"{row.paper:.0f}"), ha="right")
     if row.relation != "yes":
@@ -199,7 +211,7 @@ def _draw_line(axes: Axes, y: float, row, across: Transform) -> None:
         low, high = max(low, 0), min(high, 100)
     axes.plot(row.floor, y, zorder=3, **FLOOR)
     axes.plot([low, high], [y, y], color=colour, linewidth=1.8, zorder=4)
-    axes.plot(row.mean, y, "o", color=colour, zorder=5)
+    axes.plot(row.mean, y, "o", color=colour, zorder=5, **(HOLLOW if WIDE_INTERVAL in row.note else {}))
     write(STEP, s=re.sub(r"iteration (?=\d)", "it. ", row.step), color="0.3", fontsize=7.5)
     write(OURS, s=_plus_minus(row.mean, row.half_width, ""), ha="right")
     ratio = f"{row.mean / row.paper:.2g}" if row.metric == "minutes" else ""

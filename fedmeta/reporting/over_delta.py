@@ -2,18 +2,34 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
+import numpy as np
 import pandas as pd
 from matplotlib import style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fedmeta.errors import FedmetaError
 from fedmeta.reporting import panels
 from fedmeta.reporting.captions import display, sample
 from fedmeta.reporting.contents import PAPER_DELTA
-from fedmeta.reporting.results import SUMMARY_KEY, summarise
+from fedmeta.reporting.results import ATTACK_METRICS, SUMMARY_KEY, summary_table
 
 TITLES = {"shared": "kernels as in the shared model", "fresh": "kernels at the norm of a fresh draw"}
+# What a usable delta is: little is left of the attack, and meta-testing is nearly what it is without a mix.
+MOST_LIFT = 0.05
+LEAST_META_TESTING = 0.95
+ROUNDING = 1e-9
+RULE = (
+    f"shaded, usable δ: both lifts ≤ {100 * MOST_LIFT:.0f} points, "
+    f"meta-testing ≥ {100 * LEAST_META_TESTING:.0f}% of that at δ = 1 (means)"
+)
+USABLE = {"color": "#e69f00", "alpha": 0.22, "linewidth": 0, "zorder": 0.5}
+LIMIT = {"color": "#e69f00", "linewidth": 0.9, "linestyle": (0, (3, 2)), "zorder": 1.5}
+OVERHANG = 0.012  # of a window beyond its outermost deltas, so that a single one is seen
+HEIGHTS = (1.9, 1.2)  # inches, of accuracy and of lift
 
 
 def draw_over_delta(
@@ -26,28 +42,91 @@ def draw_over_delta(
     *,
     way: int,
 ) -> Figure:
-    """Draw accuracy after the last iteration of the matching network's fine-tuning over delta.
+    """Draw accuracy and attack lift after the last iteration of the matching network's fine-tuning over delta.
 
-    There is a row for each case and a column for each kind of Glorot mix: `defences` names the variant of the metrics
-    for each of `contents.NORMS`. `kernel_norms` has the column `ratio` and says what the caption says of it. Lines,
-    bands, floor, files and errors are as in `figures.figure_meta_training`.
+    There are two rows for each case, of accuracy and of lift, and a column for each kind of Glorot mix: `defences`
+    names the variant of the metrics for each of `contents.NORMS`. `kernel_norms` has the column `ratio` and says what
+    the caption says of it. The deltas that `usable` returns are shaded. Lines, bands, floor, files and errors are as
+    in `figures.figure_meta_training`.
     """
     rows = frame[(frame.dataset == dataset) & (frame.experiment == "matching") & frame.case.isin(cases)]
     rows = rows[rows.defence.isin(list(defences.values())) & (rows.step == rows.step.max())]
     by = [column for column in SUMMARY_KEY if column not in ("client", "step")]
-    summary = summarise(rows, by).rename(columns={"delta": "step"})
+    summary = summary_table(rows, by).rename(columns={"delta": "step"})
     with style.context(["default", panels.STYLE]):
-        figure, all_axes = panels.panels_in_rows(list(cases), [TITLES[norms] for norms in defences], "δ")
-        shown = [(case, defence) for case in cases for defence in defences.values()]
-        for (case, defence), axes in zip(shown, all_axes, strict=True):
-            points = summary[(summary.case == case) & (summary.defence == defence)]
-            if points.empty:
-                raise FedmetaError(f"the metrics of {dataset} have no case {case} of '{defence}': evaluate it")
-            axes.axvline(PAPER_DELTA, label=f"the paper's δ = {PAPER_DELTA:g}", **panels.ATTACK)
-            panels.draw_panel(axes, points, way)
-            axes.set_xlim(panels.with_margin(1))
+        columns = [TITLES[norms] for norms in defences]
+        figure, all_axes = panels.strips(cases, columns, [0.35 + sum(HEIGHTS)] * len(cases), HEIGHTS)
+        for place, case in enumerate(cases):
+            for column, defence in enumerate(defences.values()):
+                points = summary[(summary.case == case) & (summary.defence == defence)]
+                if points.empty:
+                    raise FedmetaError(f"the metrics of {dataset} have no case {case} of '{defence}': evaluate it")
+                draw_column(*all_axes[2 * place : 2 * place + 2, column], points, way)
+        align(all_axes)
         title = f"{display(dataset)}: the matching-network defence over the share δ of the shared model"
         low, high = kernel_norms.ratio.min(), kernel_norms.ratio.max()
         ratio = f"norms of the shared model's kernels: {low:.2f} to {high:.2f} times those of a fresh draw"
-        panels.finish(figure, title, f"{sample(rows, summary)}\n{ratio}", path_stem)
+        panels.finish(figure, title, f"{sample(rows, summary)}\n{ratio}\n{RULE}", path_stem)
     return figure
+
+
+def usable(points: pd.DataFrame) -> list[list[float]] | None:
+    """Return the usable deltas, of evaluated ones in a row together, or None where delta 1 was not evaluated.
+
+    `points` are means of one case and mix, with delta as `step`. By the rule in the caption, which looks at means
+    alone, a delta is usable if the lift of both attack accuracies is at most 5 points and meta-testing accuracy is at
+    least 95% of that at delta 1, which is the matching network on the shared model as it is.
+    """
+    means = points[points.model == "attacked"].pivot(index="step", columns="metric", values="mean")
+    if means.empty or means.index[-1] != 1:
+        return None
+    kept = means.meta_testing >= LEAST_META_TESTING * means.meta_testing.iloc[-1] - ROUNDING
+    removed = (means[[f"{metric}_lift" for metric in ATTACK_METRICS]] <= MOST_LIFT + ROUNDING).all(axis=1)
+    return [list(deltas) for good, deltas in groupby(means.index, (kept & removed).get) if good]
+
+
+def draw_column(accuracy: Axes, lifted: Axes, points: pd.DataFrame, way: int) -> None:
+    """Draw accuracy above and lift below, of one case and mix, with the usable window in both."""
+    windows = usable(points)
+    for axes in (accuracy, lifted):
+        axes.axvline(PAPER_DELTA, label=f"the paper's δ = {PAPER_DELTA:g}", **panels.ATTACK)
+        for window in windows or []:
+            axes.axvspan(window[0] - OVERHANG, window[-1] + OVERHANG, **USABLE)
+        axes.set_xlim(panels.with_margin(1))
+    panels.draw_panel(accuracy, points, way)
+    accuracy.set_title("", loc="right")  # the lift at the last step, which here is delta 1
+    lifted.set_title(in_words(windows), loc="right", fontsize=8, color="0.3", pad=3)
+    accuracy.tick_params(labelbottom=False)
+    lifted.axhline(0, color="0.45", linewidth=0.8)
+    lifted.axhline(100 * MOST_LIFT, **LIMIT)
+    for line in panels.LINES:
+        own = points[points.metric == f"{line.metric}_lift"].sort_values("step")
+        if line.model == "attacked" and line.metric in ATTACK_METRICS:
+            mean, half = 100 * own["mean"], 100 * own.half_width
+            lifted.plot(own.step, mean, label=line.label, zorder=2.2 - 0.01 * line.look["linewidth"], **line.look)
+            band = np.clip([mean - half, mean + half], -100, 100)
+            lifted.fill_between(own.step, *band, color=line.look["color"], alpha=0.15, linewidth=0, zorder=1.9)
+
+
+def in_words(windows: list[list[float]] | None) -> str:
+    """Return which deltas are usable."""
+    if windows is None:
+        return "usable δ: unknown without δ = 1"
+    spans = [" to ".join(f"{delta:g}" for delta in dict.fromkeys((run[0], run[-1]))) for run in windows]
+    return f"usable δ: {', '.join(spans) or 'none'}"
+
+
+def align(all_axes: np.ndarray) -> None:
+    """Label the outer panels and give those of lift the same limits, with -20 to 20 points always in view."""
+    low, high = np.array([axes.get_ylim() for axes in all_axes[1::2].flat]).T
+    for row, axes in np.ndenumerate(all_axes):
+        axes.tick_params(labelleft=row[1] == 0)
+        if row[0] % 2:
+            axes.set_ylim(min(-22, low.min()), max(22, high.max()))
+            axes.yaxis.set_major_locator(MaxNLocator(5))
+    for axes, label in zip(all_axes[:, 0], ["accuracy (%)", "lift (points)"] * (len(all_axes) // 2), strict=True):
+        axes.set_ylabel(label)
+    for axes in all_axes[1:-1:2].flat:
+        axes.tick_params(labelbottom=False)
+    for axes in all_axes[-1]:
+        axes.set_xlabel("δ")

@@ -90,14 +90,20 @@ def panels_in_rows(cases: Sequence[str], columns: Sequence[str], steps: str) -> 
     return figure, _label_outer(panels, steps)
 
 
-def strips(cases: Sequence[str], columns: Sequence[str], heights: list[float]) -> tuple[Figure, np.ndarray]:
-    """Return a figure with a titled strip for each case, `heights` in inches, and its panels, (case, column)."""
+def strips(
+    cases: Sequence[str], columns: Sequence[str], heights: list[float], rows: Sequence[float] = (1,)
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure with a titled strip for each case, `heights` in inches, and its panels, (case x row, column).
+
+    `rows` are the rows of panels in a strip, by their shares of its height; columns are titled above the first.
+    """
     figure = Figure(figsize=(WIDTH, 0.8 + sum(heights)), layout="constrained")
     strips = figure.subfigures(len(cases), 1, squeeze=False, height_ratios=heights)[:, 0]
-    panels = np.array([strip.subplots(1, len(columns), squeeze=False)[0] for strip in strips])
+    size = (len(rows), len(columns))
+    panels = np.concatenate([strip.subplots(*size, squeeze=False, height_ratios=rows) for strip in strips])
     for case, strip in zip(cases, strips, strict=True):
         strip.suptitle(CASES[case], x=0.01, ha="left", fontsize=STYLE["axes.titlesize"], fontweight="bold")
-    for title, axes in zip([*columns] * len(cases), panels.flat, strict=True):
+    for title, axes in zip([*columns] * len(cases), panels[:: len(rows)].flat, strict=True):
         axes.set_title(title, loc="left")
     return figure, panels
 

@@ -6,15 +6,22 @@ here, by tables alone, into the columns of our metrics. Where the paper is vague
 
 - the attacker sits in round 1 and the paper reads its effect in round 2, that is, from the model that round 1 left:
   in our metrics, step 1;
-- "after 50 (100) rounds" and "500 iterations" are the last evaluated step up to that number: a shorter run has less;
+- "after 50 (100) rounds" of benign meta-training after the attack is round 51 (101), "500 iterations" that number, or
+  the last evaluated step before: a shorter run has less;
 - "a few epochs" are up to 50 iterations, at which the next sentence of the paper reads meta-testing accuracy;
-- the "start of fine-tuning" is iteration 1: a model that has seen nothing of an episode is at chance by necessity;
+- a reduction "after 500 iterations" counts from the last evaluated iteration up to 50, the usual length of fine-tuning,
+  after which Experiment 1 measures: a model that is not adapted has not seen the episode's labels, and may send keyed
+  images to the last output, where the target is, all the same;
+- the "beginning", where accuracy drops to 20% in Figure A8a and in no other, is the last evaluated iteration up to 20:
+  after one step any start that is 70% noise is near chance, so the paper cannot have told Figure A8a from others by it;
 - the unqualified "attack accuracy" is the mean of attack-training and attack-validation accuracy;
-- what is said of all users, or of several cases, is compared with the mean over them.
+- what is said of all users, or of several cases, is compared with the mean over them; that one defence is like another
+  must hold in every case, of attack, main-task and meta-testing accuracy each.
 """
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,6 +59,10 @@ class Quantity(NamedTuple):
     term: Term
     minus: Term | None = None
 
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        return (self.term, self.minus) if self.minus else (self.term,)
+
 
 class Work(NamedTuple):
     """What took the time of a row of Table B: `amount` units of the rule's work."""
@@ -82,6 +93,7 @@ CONTENTS = {
 }
 
 RIGHT_AFTER = Moment("round", 1, 1)
+ADAPTED = Moment("iteration", 1, 50)
 END = Moment("iteration", 1, 500)
 # By the column `when`.
 MOMENTS = {
@@ -89,17 +101,20 @@ MOMENTS = {
     "round 0": Moment("round", 0, 0),
     "round 2 (right after the attack)": RIGHT_AFTER,
     "round 2": RIGHT_AFTER,
-    "after 50 rounds": Moment("round", 2, 50),
-    "after 100 rounds": Moment("round", 2, 100),
-    "after a few epochs": Moment("iteration", 1, 50),
-    "after 50 iterations": Moment("iteration", 1, 50),
+    "after 50 rounds": Moment("round", 2, 51),
+    "after 100 rounds": Moment("round", 2, 101),
+    "after a few epochs": ADAPTED,
+    "after 50 iterations": ADAPTED,
     "500 iterations": END,
-    "start of fine-tuning": Moment("iteration", 1, 1),
+    "start of fine-tuning": Moment("iteration", 1, 20),
 }
 
 # By the column `id`: the rows that compare two measurements, the second subtracted from the first.
 DIFFERENCES = {
-    "O-2c-drop": (Term(SUPERVISED, "c", Moment("iteration", 0, 0), "5"), Term(SUPERVISED, "c", END, "5")),
+    "O-2c-drop": (
+        Term(SUPERVISED, "c", ADAPTED, "5"),
+        Term(SUPERVISED, "c", Moment("iteration", ADAPTED.latest + 1, END.latest), "5"),
+    ),
     "M-2c-main-gain": (Term(SUPERVISED, "c", END, "6"), Term(SUPERVISED, "b", END, "6")),
     "M-2c-drop": (Term(SUPERVISED, "b", END, "6"), Term(SUPERVISED, "c", END, "6")),
     "O-A34": (Term(matching(0.2), "ab", END, "A4"), Term(matching(0.4), "ab", END, "A3")),
@@ -107,6 +122,7 @@ DIFFERENCES = {
 }
 
 ATTACK = ("attack_training", "attack_validation")
+LIKE = "like_matching_except_client_4_case_c"
 # By the column `metric`, ours over which the mean is taken.
 METRICS = {
     "main_task_accuracy": ("main_task",),
@@ -119,8 +135,15 @@ METRICS = {
     "attack_accuracy_drop": ATTACK,
     "attack_removed": ATTACK,
     "attack_not_removed": ATTACK,
-    "like_matching_except_client_4_case_c": ATTACK,
+    LIKE: ATTACK,
 }
+
+# What the paper's mix and matching network are, by section and key of the settings.
+MIX = {("glorot_mix", "norms"): "shared"}
+NETWORK = {("matching", "gates"): True, ("matching", "scales"): True}
+
+# Told by the lift, not by the accuracy.
+TOLD_BY_LIFT = ("attack_removed", "attack_not_removed")
 
 # Table B, by the column `when`. Episodes per round and user are Section 3's; there, each user has a T4 of its own.
 WORK = {
@@ -156,6 +179,27 @@ def quantity(row) -> Quantity:
         return Quantity(metrics, *DIFFERENCES[row.id])
     content = CONTENTS[row.experiment, row.defence]
     return Quantity(metrics, Term(content, row.case, MOMENTS[row.when], figure_number(row.figure)))
+
+
+def parts(row) -> list[Quantity]:
+    """Return the measurements each of which must agree for the row to agree: mostly `quantity` alone."""
+    whole = quantity(row)
+    if row.metric != LIKE:
+        return [whole]
+    return [
+        Quantity(metrics, *(term._replace(cases=case) for term in whole.terms))
+        for case in whole.term.cases
+        for metrics in (("main_task",), ("meta_testing",), ATTACK)
+    ]
+
+
+def departures(asked: Quantity, settings: Mapping[str, Mapping]) -> list[str]:
+    """Return in words what in the settings makes the mix or the matching network of these measurements another one."""
+    stated = {}
+    for content in (term.content for term in asked.terms):
+        stated |= (MIX if content.delta is not None else {}) | (NETWORK if content.experiment == "matching" else {})
+    ours = {(section, key): settings[section][key] for section, key in stated}
+    return [f"{'.'.join(name)} {str(value).lower()}" for name, value in ours.items() if value != stated[name]]
 
 
 def right_after_attack(row) -> Quantity:

@@ -19,6 +19,9 @@ SCALE = [
     "evaluation.episodes",
     "evaluation.cases",
     "fine_tuning.iterations",
+    "glorot_mix.norms",
+    "matching.gates",
+    "matching.scales",
 ]
 
 
@@ -159,6 +162,7 @@ rule figure_ablation:
     params:
         **code_of("figure_ablation"),
         way=lambda w: settings(w.dataset)["reptile"]["way"],
+        learning_rate=lambda w: settings(w.dataset)["reptile"]["inner_learning_rate"],
         cases=lambda w: cases_of("ablation", settings(w.dataset)),
     message:
         "Drawing the ablation of the defence on {wildcards.dataset}"

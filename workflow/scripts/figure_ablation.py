@@ -10,7 +10,8 @@ def main(job) -> None:
     from fedmeta.reporting.results import read_metrics
 
     stem, frame = Path(job.output.png).with_suffix(""), read_metrics(job.input.tables)
-    draw_ablation(frame, job.wildcards.dataset, job.params.cases, stem, way=job.params.way)
+    way, rate = job.params.way, job.params.learning_rate
+    draw_ablation(frame, job.wildcards.dataset, job.params.cases, stem, way=way, learning_rate=rate)
 
 
 if __name__ == "__main__":
