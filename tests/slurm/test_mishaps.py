@@ -66,12 +66,8 @@ def killed_run(copy: WorkingCopy, expected: dict[str, bytes], profile: str) -> N
 
 
 def orphan_and_rerun(copy: WorkingCopy, expected: dict[str, bytes], profile: str) -> None:
-    """As before, but the job is not cancelled: the rerun's job names it and leaves the output alone.
-
-    Snakemake has no record of what the orphan made, until it is told to as documented.
-    """
+    """As before, but the job is not cancelled: the rerun's job names it and leaves the output alone."""
     workflow = copy.workflow
-    copy.type(shlex.join(["snakemake", *workflow.arguments, "--cleanup-metadata", workflow.target]))
     call = copy.on_slurm(workflow.target, profile=profile)
     orphan = copy.freeze(call)
     call.kill()
@@ -85,15 +81,6 @@ def orphan_and_rerun(copy: WorkingCopy, expected: dict[str, bytes], profile: str
     os.kill(orphan, signal.SIGCONT)
     assert wait_until(lambda: not copy.scripts(), 60)
     finish(copy, expected, profile)
-
-    settings = copy.folder / "config/tiny.yaml"
-    unchanged = settings.read_text()
-    settings.write_text(unchanged.replace("pretrain: {rounds: 3", "pretrain: {rounds: 4"))
-    assert "Nothing to be done" in copy.locally(workflow.target, "--dry-run").finish()[1]
-    settings.write_text(unchanged)
-    copy.type(shlex.join([*documented_record(workflow.target), *workflow.arguments]))
-    settings.write_text(unchanged.replace("pretrain: {rounds: 3", "pretrain: {rounds: 4"))
-    assert "Params have changed" in copy.locally(workflow.target, "--dry-run").finish()[1]
 
 
 def finish(copy: WorkingCopy, expected: dict[str, bytes], profile: str) -> None:
@@ -114,19 +101,37 @@ def interrupted_run(copy: WorkingCopy, expected: dict[str, bytes], profile: str)
     finish(copy, expected, profile)
 
 
-def orphan_removed(copy: WorkingCopy, expected: dict[str, bytes], profile: str) -> None:
-    """What a job has finished unseen is removed by the commands of docs/slurm.md, and nothing else is."""
+def unseen_orphan(copy: WorkingCopy, expected: dict[str, bytes], profile: str) -> None:
+    """Snakemake has no record of what a job has finished after a kill; docs/slurm.md tells how to add it or start anew."""
     workflow, before = copy.workflow, copy.files()
+    copy.type(shlex.join(["snakemake", *workflow.arguments, "--cleanup-metadata", workflow.target]))
     call = copy.on_slurm(workflow.target, profile=profile)
     orphan = copy.freeze(call)
     call.kill()
     os.kill(orphan, signal.SIGCONT)
     assert wait_until(lambda: not copy.scripts() and workflow.target in copy.files(), 60)
+    copy.type(shlex.join(["snakemake", "--unlock", "--cores", "1", *workflow.arguments]))
+
+    assert "Nothing to be done" in after_edit(copy)
+    copy.type(shlex.join([*documented_record(workflow.target), *workflow.arguments]))
+    assert "Params have changed" in after_edit(copy)
+
     find_run, *_ = documented_recovery().splitlines()
     remove = re.search(r"```bash\n(log=.*?)```", (ROOT / "docs/slurm.md").read_text(), re.DOTALL)[1]
-    copy.type(f"{find_run}\n{remove}\nsnakemake --unlock --cores 1 {shlex.join(workflow.arguments)}")
+    copy.type(f"{find_run}\n{remove}")
     assert copy.files() == before
     finish(copy, expected, profile)
+
+
+def after_edit(copy: WorkingCopy) -> str:
+    """Return what a dry run says while the settings of the interrupted stage are other ones."""
+    settings = copy.folder / "config/tiny.yaml"
+    unchanged = settings.read_text()
+    settings.write_text(unchanged.replace("pretrain: {rounds: 3", "pretrain: {rounds: 4"))
+    assert settings.read_text() != unchanged
+    _, text = copy.locally(copy.workflow.target, "--dry-run").finish()
+    settings.write_text(unchanged)
+    return text
 
 
 def documented_recovery() -> str:
@@ -151,7 +156,7 @@ CASES = {
     "snakemake killed": (killed_run,),
     "interrupted": (interrupted_run,),
     "orphan left alone": (orphan_and_rerun,),
-    "orphan removed": (orphan_removed,),
+    "unseen orphan": (unseen_orphan,),
 }
 
 
