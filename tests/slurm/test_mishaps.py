@@ -102,7 +102,7 @@ def interrupted_run(copy: WorkingCopy, expected: dict[str, bytes], profile: str)
 
 
 def unseen_orphan(copy: WorkingCopy, expected: dict[str, bytes], profile: str) -> None:
-    """Snakemake has no record of what a job has finished after a kill; docs/slurm.md tells how to add it or start anew."""
+    """Snakemake has no record of what a job has finished after a kill; docs/slurm.md tells how to add or undo it."""
     workflow, before = copy.workflow, copy.files()
     copy.type(shlex.join(["snakemake", *workflow.arguments, "--cleanup-metadata", workflow.target]))
     call = copy.on_slurm(workflow.target, profile=profile)
