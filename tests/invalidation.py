@@ -81,12 +81,13 @@ OTHER_VALUES = {
 }
 KEYS = list(leaves(yaml.safe_load((ROOT / "config.yaml").read_text())))
 # What only readers of other data sets reach than glyphs, on which everything is measured.
-OTHER_READERS = {
-    f"fedmeta/data/{name}.py"
-    for name in (
-        *("omniglot", "mini_imagenet", "mini_imagenet_pickles", "restricted_pickle", "image_folder", "raw_images"),
+READERS = {
+    dataset: [f"fedmeta/data/{module}" for module in re.findall(r"`(\w+\.py)`", modules)]
+    for dataset, modules in re.findall(
+        r"^\| `(omniglot|mini_imagenet|image_folder)` \| (.*) \|$", DOCUMENT.read_text(), re.M
     )
 }
+OTHER_READERS = set().union(*READERS.values())
 MODULES = sorted({path.relative_to(ROOT).as_posix() for path in (ROOT / "fedmeta").rglob("*.py")} - OTHER_READERS)
 # Keys that add jobs to those that there are.
 ADDING = (

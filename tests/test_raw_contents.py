@@ -7,6 +7,7 @@ import zipfile
 from functools import partial
 
 import pytest
+from invalidation import OTHER_READERS, READERS
 
 
 class TestRawData:
@@ -48,7 +49,7 @@ class TestRawData:
         assert set(self.reruns(finished, raw)) == {"resize"}
 
     def test_the_data_set_s_own_reader_reruns_resize(self, finished, raw):
-        for path, rules in (("fedmeta/data/omniglot.py", {"resize"}), ("fedmeta/data/glyphs.py", set())):
+        for path, rules in ((READERS["omniglot"][0], {"resize"}), ("fedmeta/data/glyphs.py", set())):
             with finished.edited(path, (finished.folder / path).read_text() + "\nedited = True\n"):
                 assert set(self.reruns(finished, raw)) == rules
 
@@ -122,6 +123,12 @@ class TestLocalRawData:
         (raw / dataset / "n01/2.jpg").rename(raw / dataset / "n01/1.jpg")
         (raw / dataset / "extra/n01/2.JPEG").write_bytes(b"picture")
         assert reruns() == ({"resize"} if dataset == "mini_imagenet" else set())  # too deep to be an image of a class
+
+    def test_the_data_set_s_own_reader_reruns_resize(self, finished, raw, dataset):
+        for path in OTHER_READERS:
+            with finished.edited(path, (finished.folder / path).read_text() + "\nedited = True\n"):
+                reruns = set(finished.dry_run(*self.arguments(raw, dataset)))
+            assert reruns == ({"resize"} if path in READERS[dataset] else set()), path
 
     @pytest.mark.parametrize("dataset", ["mini_imagenet"])
     def test_another_archive_or_list_or_pickle_reruns_resize(self, finished, raw, dataset):

@@ -12,8 +12,7 @@ def main(job) -> None:
     from fedmeta.attacks.one_shot import attacked_round, inner_steps
     from fedmeta.data.bank import ImageBank
     from fedmeta.data.episodes import AttackEpisodes, EpisodeShape
-    from fedmeta.learning.federation import Federation, LocalTraining
-    from fedmeta.learning.models import to_named
+    from fedmeta.learning.federation import LocalTraining
 
     training = training_stage.open_stage(job, "attacked round")
     attack, federated, reptile = (training.settings[key] for key in ("attack", "federation", "reptile"))
@@ -41,19 +40,10 @@ def main(job) -> None:
         for user in training.select(0, federated["selected"] - 1)
     }
 
-    unfinished = training_stage.open_unfinished(job)
-    kept = unfinished.load()
-    federation = Federation.from_tensors(kept) if kept else training_stage.read_model(job.input.model, training.network)
+    beginning = training_stage.read_model(job.input.model, training.network)
     samplers = {"attacker": poisoned_episodes, **training.benign_samplers()}
-    for _ in training.train(
-        federation,
-        [attacked_round(attacker, poisoned, benign)],
-        samplers,
-        lambda: unfinished.save_if_due(federation.tensors),
-    ):
-        pass
-    training_stage.write_model(job, to_named(training.network, federation))
-    unfinished.remove()
+    rounds = [attacked_round(attacker, poisoned, benign)]
+    training_stage.make_model(job, training, beginning, rounds, samplers)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,6 @@ import training_stage
 
 
 def main(job) -> None:
-    from fedmeta.learning.federation import Federation
-    from fedmeta.learning.models import to_named
-
     training = training_stage.open_stage(job, "local meta-training")
     # Nobody aggregates: the user's update is the whole difference to its new model.
     alone = {**training.settings, "federation": {**training.settings["federation"], "weight": 1.0}}
@@ -22,15 +19,8 @@ def main(job) -> None:
     rate = alone["local_meta_training"]["outer_learning_rate"]
     rounds = [{job.params.client: training.benign(job.params.client, meta_steps, rate)}]
 
-    unfinished = training_stage.open_unfinished(job)
-    kept = unfinished.load()
-    federation = Federation.from_tensors(kept) if kept else training_stage.read_model(job.input.model, training.network)
-    for _ in training.train(
-        federation, rounds, training.benign_samplers(), lambda: unfinished.save_if_due(federation.tensors)
-    ):
-        pass
-    training_stage.write_model(job, to_named(training.network, federation))
-    unfinished.remove()
+    beginning = training_stage.read_model(job.input.model, training.network)
+    training_stage.make_model(job, training, beginning, rounds, training.benign_samplers())
 
 
 if __name__ == "__main__":

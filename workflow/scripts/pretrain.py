@@ -11,7 +11,6 @@ import training_stage
 def main(job) -> None:
     from fedmeta.draws import generator
     from fedmeta.learning.federation import Federation
-    from fedmeta.learning.models import to_named
 
     training = training_stage.open_stage(job, "pre-training")
     settings = training.settings["pretrain"]
@@ -22,16 +21,8 @@ def main(job) -> None:
         for number, rate in enumerate(rates)
     ]
 
-    unfinished = training_stage.open_unfinished(job)
-    kept = unfinished.load()
     fresh = Federation(training.network.initial(generator(training.seed, "initial weights")))
-    federation = Federation.from_tensors(kept) if kept else fresh
-    for _ in training.train(
-        federation, rounds, training.benign_samplers(), lambda: unfinished.save_if_due(federation.tensors)
-    ):
-        pass
-    training_stage.write_model(job, to_named(training.network, federation))
-    unfinished.remove()
+    training_stage.make_model(job, training, fresh, rounds, training.benign_samplers())
 
 
 if __name__ == "__main__":

@@ -23,6 +23,20 @@ def open_unfinished(job):
     return Unfinished(job.output[0], fingerprint(dict(job.params.items()), job.input))
 
 
+def make_model(job, training, beginning, rounds, samplers) -> None:
+    """Take the federation through the rounds, from its beginning or from unfinished work, and write the job's model."""
+    from fedmeta.learning.federation import Federation
+    from fedmeta.learning.models import to_named
+
+    unfinished = open_unfinished(job)
+    kept = unfinished.load()
+    federation = Federation.from_tensors(kept) if kept else beginning
+    for _ in training.train(federation, rounds, samplers, lambda: unfinished.save_if_due(federation.tensors)):
+        pass
+    write_model(job, to_named(training.network, federation))
+    unfinished.remove()
+
+
 def read_model(path: str, network, prefix: str = ""):
     """Return the federation's state in a model file, at the beginning of a stage."""
     from fedmeta.checkpoints import read_tensors
