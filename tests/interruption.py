@@ -73,7 +73,6 @@ class Project:
 
     @classmethod
     def make(cls, folder: Path, stage: str) -> "Project":
-        folder.mkdir()
         copy_project(folder)
         config = yaml.safe_load((folder / "config.yaml").read_text())
         update_config(config, SMALL)
@@ -163,7 +162,7 @@ class Call:
         self.project, self.output = project, project.folder / "call.txt"
         with open(self.output, "w") as output:
             self.process = psutil.Popen(
-                command.split(), cwd=project.folder, env=project.environment(),
+                ["env", "--default-signal=INT", *command.split()], cwd=project.folder, env=project.environment(),
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
 

@@ -28,6 +28,7 @@ ALL_FIGURES = [*"345678", *(f"A{number}" for number in range(1, 12)), "ablation"
 
 def copy_project(folder: Path) -> Path:
     """Copy what a run needs into `folder`, compiled kernels too where there are some."""
+    folder.mkdir(exist_ok=True)
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():

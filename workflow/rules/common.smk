@@ -179,11 +179,6 @@ SCOPES = {"excluded": "a", "included": "bc"}
 SHARED = workflow.workflow_settings.cache is not None
 
 
-def run_time(stage):
-    """Return where the run time of a stage goes that may be shared; nowhere if it is, for Snakemake refuses both."""
-    return None if SHARED else f"logs/benchmarks/{stage}.tsv"
-
-
 wildcard_constraints:
     dataset="|".join(config["datasets"]),
     seed=r"\d+",

@@ -12,7 +12,7 @@ rule resize:
     log:
         "logs/resize/{dataset}.log",
     benchmark:
-        run_time("resize/{dataset}")
+        "logs/benchmarks/resize/{dataset}.tsv"
     cache: SHARED
     conda:
         "../envs/fedmeta.yaml"
@@ -38,7 +38,7 @@ rule augment:
     log:
         "logs/augment/{dataset}.log",
     benchmark:
-        run_time("augment/{dataset}")
+        "logs/benchmarks/augment/{dataset}.tsv"
     cache: SHARED
     conda:
         "../envs/fedmeta.yaml"
@@ -60,7 +60,7 @@ rule split:
     log:
         "logs/split/{dataset}/seed-{seed}.log",
     benchmark:
-        run_time("split/{dataset}/seed-{seed}")
+        "logs/benchmarks/split/{dataset}/seed-{seed}.tsv"
     cache: SHARED
     conda:
         "../envs/fedmeta.yaml"
@@ -87,7 +87,7 @@ rule stamp:
     log:
         "logs/stamp/{dataset}/seed-{seed}.log",
     benchmark:
-        run_time("stamp/{dataset}/seed-{seed}")
+        "logs/benchmarks/stamp/{dataset}/seed-{seed}.tsv"
     cache: SHARED
     conda:
         "../envs/fedmeta.yaml"

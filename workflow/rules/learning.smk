@@ -16,7 +16,7 @@ rule pretrain:
     log:
         "logs/pretrain/{dataset}/seed-{seed}/{scope}.log",
     benchmark:
-        run_time("pretrain/{dataset}/seed-{seed}/{scope}")
+        "logs/benchmarks/pretrain/{dataset}/seed-{seed}/{scope}.tsv"
     cache: SHARED
     conda:
         "../envs/fedmeta.yaml"
