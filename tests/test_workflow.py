@@ -240,13 +240,17 @@ def test_a_dry_run_of_the_papers_scale_takes_less_than_five_seconds(tmp_path):
     with zipfile.ZipFile(raw / "images.zip", "w") as archive:
         for number in range(60_000):
             archive.writestr(f"images/n0153282900{number:06}.jpg", b"")
-    before = os.times()
-    run = snakemake(folder, "--dry-run", "--configfile", "config/paper.yaml")
-    after = os.times()
+    seconds = []
+    while len(seconds) < 3 and min(seconds, default=5) >= 5:
+        before = os.times()
+        run = snakemake(folder, "--dry-run", "--configfile", "config/paper.yaml")
+        after = os.times()
+        seconds.append(sum(after[2:4]) - sum(before[2:4]))
     assert run.returncode == 0, run.stderr
     assert int(re.search(r"^total +(\d+)$", run.stdout, re.MULTILINE)[1]) > 300
-    # One process, so its processor time is what a quiet machine takes, and it does not depend on what else runs.
-    assert after.children_user + after.children_system - before.children_user - before.children_system < 5
+    # One process, so its processor time is nearly what a quiet machine takes; what else runs slows a core by its caches,
+    # so the least of three counts.
+    assert min(seconds) < 5, seconds
 
 
 def test_misspelt_and_illegal_keys_are_one_clear_line(tmp_path):
