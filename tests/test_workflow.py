@@ -248,7 +248,7 @@ def test_a_dry_run_of_the_papers_scale_takes_less_than_five_seconds(tmp_path):
         seconds.append(sum(after[2:4]) - sum(before[2:4]))
     assert run.returncode == 0, run.stderr
     assert int(re.search(r"^total +(\d+)$", run.stdout, re.MULTILINE)[1]) > 300
-    # One process, so its processor time is nearly what a quiet machine takes; what else runs slows a core by its caches,
+    # One process, so its processor time is nearly what a quiet machine takes. What else runs slows a core all the same,
     # so the least of three counts.
     assert min(seconds) < 5, seconds
 
