@@ -4,10 +4,7 @@ import itertools
 import xml.etree.ElementTree
 
 import pytest
-from matplotlib.colors import to_rgb
-from matplotlib.transforms import Bbox
-from PIL import Image
-from test_comparison import (
+from hand_made_metrics import (
     ALL,
     NOISY,
     ROUNDS,
@@ -18,6 +15,9 @@ from test_comparison import (
     settings,
     table_of,
 )
+from matplotlib.colors import to_rgb
+from matplotlib.transforms import Bbox
+from PIL import Image
 from test_scale import benchmarks
 
 from fedmeta.reporting.comparison_figure import COLOURS, NUMBER_ONLY, WIDE_MARK, draw_comparison

@@ -5,9 +5,9 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
+from hand_made_metrics import ALL, NOISY, ROUNDS, SUPERVISED, measured, row_of, settings, table_of
 from scipy import stats
 from snakemake.utils import update_config
-from test_comparison import ALL, NOISY, ROUNDS, SUPERVISED, measured, row_of, settings, table_of
 
 from fedmeta.attacks.one_shot import inner_steps
 from fedmeta.reporting import comparison, paper
