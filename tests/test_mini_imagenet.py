@@ -106,6 +106,21 @@ def lay_class_folders_by_part(raw):
             write(raw / part / name[:3] / name[3:], data)
 
 
+def lay_hidden_copies(raw):
+    """What file managers and notebooks leave: a hidden folder with a class's images again, as folders and zipped."""
+    lay_class_folders_by_part(raw)
+    for name, data in members("train").items():
+        write(raw / ".checkpoints" / name[:3] / name[3:], data)
+        write(raw / "train" / ".checkpoints" / name[3:], data)
+
+
+def lay_zip_with_hidden_copies(raw):
+    lay_zip(raw)
+    with zipfile.ZipFile(raw / "images.zip", "a") as file:
+        for name, data in all_members().items():
+            file.writestr(f".thumbnails/{name}", data)
+
+
 def lay_zipped_class_folders(raw):
     names = {name: f"{part}/{name[:3]}/{name}" for part in PARTS for name in members(part)}
     write_zip(raw, {names[name]: data for name, data in all_members().items()}, "mini/")
@@ -129,6 +144,8 @@ LAYOUTS = [
     lay_class_folders_of_other_names,
     lay_class_folders_numbered_alike,
     lay_class_folders_by_part,
+    lay_hidden_copies,
+    lay_zip_with_hidden_copies,
     lay_zipped_class_folders,
     lay_cache_pickles,
     lay_labelled_pickles,

@@ -125,9 +125,14 @@ def _find_files(raw: Path) -> tuple[Path, Files]:
         except (OSError, zipfile.BadZipFile) as error:
             raise FedmetaError(f"{archive} is cut short or not a zip file: fetch it again") from error
         found = {PurePosixPath(name): partial(opened.read, name) for name in opened.namelist()}
-        return archive, {path: read_file for path, read_file in found.items() if is_image(path.name)}
-    inside = [path.relative_to(raw) for depth in ("*/*", "*/*/*") for path in raw.glob(depth) if is_image(path.name)]
-    return raw, {PurePosixPath(path): (raw / path).read_bytes for path in inside if path.parts[0] != "extra"}
+        return archive, {path: read_file for path, read_file in found.items() if _is_shown_image(path)}
+    inside = [PurePosixPath(path.relative_to(raw)) for depth in ("*/*", "*/*/*") for path in raw.glob(depth)]
+    shown = [path for path in inside if path.parts[0] != "extra" and _is_shown_image(path)]
+    return raw, {path: (raw / path).read_bytes for path in shown}
+
+
+def _is_shown_image(path: PurePosixPath) -> bool:
+    return is_image(path.name) and not any(part.startswith(".") for part in path.parts)
 
 
 def _read_list(path: Path) -> dict[str, list[str]]:
