@@ -18,7 +18,7 @@ TRAINING = {"pretrain", "attack", "meta_train_after"}
 REPORTS = {*TABLES, *FIGURES}
 # Keys that some variants of the defence, or of its evaluation, do not read.
 OF_SOME = ("matching.", "glorot_mix.", "local_meta_training.", "figure_", "evaluation.episode_seed", "evaluation.other")
-# What each rule takes from others: the arrows of docs/method.md, written down again.
+# What each rule takes from others, as in the rules, written down again.
 TAKES_FROM = {
     "resize": [],
     "augment": ["resize"],

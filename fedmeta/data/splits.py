@@ -97,7 +97,7 @@ def check_split(assignments: Iterable[Assignment]) -> None:
 
 
 def write_split(path: str | os.PathLike, assignments: Iterable[Assignment]) -> None:
-    """Write the split as CSV with the columns class, example, kind, role, user."""
+    """Write the split as CSV with the columns `COLUMNS`."""
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)

@@ -11,8 +11,6 @@ from fedmeta.learning.aggregation import aggregate
 from fedmeta.learning.engine import Outcome, Start, Work
 from fedmeta.learning.reptile import meta_step
 
-ADAM_MODES = ("reset", "persist", "carry")
-
 
 @dataclass(frozen=True)
 class LocalTraining:
