@@ -169,18 +169,18 @@ class TestOverDelta:
         assert ends == pytest.approx([difference.mean() - half, difference.mean() + half])
 
     @pytest.mark.parametrize(
-        ("meta_testing", "training", "validation", "words", "shaded"),
+        ("meta_testing", "training", "validation", "kept", "removed", "usable"),
         [
             # By hand: of a meta-testing accuracy of 80% at delta 1, 76% is 95%.
-            ([0.5, 0.76, 0.80, 0.8], [0.0, 0.05, 0.05, 0.9], [0.0] * 4, "0.3 to 0.5", [(0.3, 0.5)]),
-            ([0.5, 0.75, 0.80, 0.8], [0.0, 0.05, 0.05, 0.9], [0.0] * 4, "0.5", [(0.5, 0.5)]),
-            ([0.8, 0.80, 0.80, 0.8], [0.0, 0.06, 0.00, 0.9], [0.0] * 4, "0, 0.5", [(0, 0), (0.5, 0.5)]),
-            ([0.8, 0.80, 0.80, 0.8], [-0.3] * 4, [0.0, 0.0, 0.06, 0.9], "0 to 0.3", [(0, 0.3)]),
-            ([0.5, 0.60, 0.70, 0.8], [0.0, 0.00, 0.00, 0.9], [0.0] * 4, "none", []),
+            ([0.5, 0.76, 0.80, 0.8], [0.0, 0.05, 0.05, 0.9], [0.0] * 4, [(0.3, 1)], [(0, 0.5)], "0.3 to 0.5"),
+            ([0.5, 0.75, 0.80, 0.8], [0.0, 0.05, 0.05, 0.9], [0.0] * 4, [(0.5, 1)], [(0, 0.5)], "0.5"),
+            ([0.8, 0.80, 0.80, 0.8], [0.0, 0.06, 0.00, 0.9], [0.0] * 4, [(0, 1)], [(0, 0), (0.5, 0.5)], "0, 0.5"),
+            ([0.8, 0.80, 0.80, 0.8], [-0.3] * 4, [0.0, 0.0, 0.06, 0.9], [(0, 1)], [(0, 0.3)], "0 to 0.3"),
+            ([0.5, 0.60, 0.70, 0.8], [0.0, 0.00, 0.00, 0.9], [0.0] * 4, [(1, 1)], [(0, 0.5)], "none"),
         ],
     )
-    def test_the_usable_window_is_where_the_rule_in_the_caption_says(
-        self, tmp_path, meta_testing, training, validation, words, shaded
+    def test_shades_and_the_usable_window_are_where_the_rule_in_the_caption_says(
+        self, tmp_path, meta_testing, training, validation, kept, removed, usable
     ):
         rows = []
         for (_, defence, delta), episode in itertools.product(contents_of("delta", SETTINGS), range(2)):
@@ -196,15 +196,15 @@ class TestOverDelta:
                     rows.append((*name, value + (model == "attacked") * spread))
         frame = pd.DataFrame(rows, columns=results.COLUMNS).astype(results.DTYPES)
         figure, panels = self.draw(frame, ["a"], tmp_path)
-        for axes in panels["a", "matching"]:
+        for axes, shaded in zip(panels["a", "matching"], (kept, removed), strict=True):
             spans = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in axes.patches]
             assert len(spans) == len(shaded)
             for (low, high), (first, last) in zip(spans, shaded, strict=True):
                 assert (low, high) == pytest.approx((first, last), abs=0.02)
                 assert low < first <= last < high
-        assert panels["a", "matching"][1].get_title(loc="right") == f"usable δ: {words}"
+        assert panels["a", "matching"][1].get_title(loc="right") == f"usable δ: {usable}"
         caption = figure.legends[0].get_title().get_text()
-        assert "usable δ: both lifts ≤ 5 points, meta-testing ≥ 95% of that at δ = 1" in caption
+        assert "shaded above: meta-testing ≥ 95% of that at δ = 1; below: both lifts ≤ 5 points" in caption
 
     def test_without_delta_1_nothing_is_said_to_be_usable(self, frame, tmp_path):
         axes = self.draw(frame[frame.delta < 1], ["a"], tmp_path)[1]["a", "matching"]

@@ -23,12 +23,12 @@ MOST_LIFT = 0.05
 LEAST_META_TESTING = 0.95
 ROUNDING = 1e-9
 RULE = (
-    f"shaded, usable δ: both lifts ≤ {100 * MOST_LIFT:.0f} points, "
-    f"meta-testing ≥ {100 * LEAST_META_TESTING:.0f}% of that at δ = 1 (means)"
+    f"shaded above: meta-testing ≥ {100 * LEAST_META_TESTING:.0f}% of that at δ = 1; "
+    f"below: both lifts ≤ {100 * MOST_LIFT:.0f} points; usable δ: both (means)"
 )
-USABLE = {"color": "#e69f00", "alpha": 0.22, "linewidth": 0, "zorder": 0.5}
+SHADE = {"color": "#e69f00", "alpha": 0.22, "linewidth": 0, "zorder": 0.5}
 LIMIT = {"color": "#e69f00", "linewidth": 0.9, "linestyle": (0, (3, 2)), "zorder": 1.5}
-OVERHANG = 0.012  # of a window beyond its outermost deltas, so that a single one is seen
+OVERHANG = 0.012  # of a shade beyond its outermost deltas, so that a single one is seen
 HEIGHTS = (1.9, 1.2)  # inches, of accuracy and of lift
 
 
@@ -46,7 +46,7 @@ def draw_over_delta(
 
     There are two rows for each case, of accuracy and of lift, and a column for each kind of Glorot mix: `defences`
     names the variant of the metrics for each of `contents.NORMS`. `kernel_norms` has the column `ratio` and says what
-    the caption says of it. The deltas that `usable` returns are shaded. Lines, bands, floor, files and errors are as
+    the caption says of it. The deltas of `windows` are shaded. Lines, bands, floor, files and errors are as
     in `figures.figure_meta_training`.
     """
     rows = frame[(frame.dataset == dataset) & (frame.experiment == "matching") & frame.case.isin(cases)]
@@ -70,32 +70,36 @@ def draw_over_delta(
     return figure
 
 
-def usable(points: pd.DataFrame) -> list[list[float]] | None:
-    """Return the usable deltas, of evaluated ones in a row together, or None where delta 1 was not evaluated.
+def windows(points: pd.DataFrame) -> list[list[list[float]]] | None:
+    """Return the deltas that keep meta-testing, those that remove the attack, and the usable ones, which do both.
 
-    `points` are means of one case and mix, with delta as `step`. By the rule in the caption, which looks at means
-    alone, a delta is usable if the lift of both attack accuracies is at most 5 points and meta-testing accuracy is at
-    least 95% of that at delta 1, which is the matching network on the shared model as it is.
+    Each is a list of evaluated deltas in a row; None where delta 1 was not evaluated. `points` are means of one case
+    and mix, with delta as `step`. By the rule in the caption, which looks at means alone, a delta keeps meta-testing
+    if its accuracy is at least 95% of that at delta 1, which is the matching network on the shared model as it is, and
+    removes the attack if the lift of both attack accuracies is at most 5 points.
     """
     means = points[points.model == "attacked"].pivot(index="step", columns="metric", values="mean")
     if means.empty or means.index[-1] != 1:
         return None
     kept = means.meta_testing >= LEAST_META_TESTING * means.meta_testing.iloc[-1] - ROUNDING
     removed = (means[[f"{metric}_lift" for metric in ATTACK_METRICS]] <= MOST_LIFT + ROUNDING).all(axis=1)
-    return [list(deltas) for good, deltas in groupby(means.index, (kept & removed).get) if good]
+    return [
+        [list(deltas) for good, deltas in groupby(means.index, holds.get) if good]
+        for holds in (kept, removed, kept & removed)
+    ]
 
 
 def draw_column(accuracy: Axes, lifted: Axes, points: pd.DataFrame, way: int) -> None:
-    """Draw accuracy above and lift below, of one case and mix, with the usable window in both."""
-    windows = usable(points)
-    for axes in (accuracy, lifted):
+    """Draw accuracy above and lift below, of one case and mix, each shaded where it is good."""
+    kept, removed, usable = windows(points) or (None, None, None)
+    for axes, good in ((accuracy, kept), (lifted, removed)):
         axes.axvline(PAPER_DELTA, label=f"the paper's δ = {PAPER_DELTA:g}", **panels.ATTACK)
-        for window in windows or []:
-            axes.axvspan(window[0] - OVERHANG, window[-1] + OVERHANG, **USABLE)
+        for window in good or []:
+            axes.axvspan(window[0] - OVERHANG, window[-1] + OVERHANG, **SHADE)
         axes.set_xlim(panels.with_margin(1))
     panels.draw_panel(accuracy, points, way)
     accuracy.set_title("", loc="right")  # the lift at the last step, which here is delta 1
-    lifted.set_title(in_words(windows), loc="right", fontsize=8, color="0.3", pad=3)
+    lifted.set_title(in_words(usable), loc="right", fontsize=8, color="0.3", pad=3)
     accuracy.tick_params(labelbottom=False)
     lifted.axhline(0, color="0.45", linewidth=0.8)
     lifted.axhline(100 * MOST_LIFT, **LIMIT)
@@ -108,11 +112,11 @@ def draw_column(accuracy: Axes, lifted: Axes, points: pd.DataFrame, way: int) ->
             lifted.fill_between(own.step, *band, color=line.look["color"], alpha=0.15, linewidth=0, zorder=1.9)
 
 
-def in_words(windows: list[list[float]] | None) -> str:
+def in_words(usable: list[list[float]] | None) -> str:
     """Return which deltas are usable."""
-    if windows is None:
+    if usable is None:
         return "usable δ: unknown without δ = 1"
-    spans = [" to ".join(f"{delta:g}" for delta in dict.fromkeys((run[0], run[-1]))) for run in windows]
+    spans = [" to ".join(f"{delta:g}" for delta in dict.fromkeys((run[0], run[-1]))) for run in usable]
     return f"usable δ: {', '.join(spans) or 'none'}"
 
 
