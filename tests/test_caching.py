@@ -200,7 +200,7 @@ def test_the_reason_names_the_module_and_the_value(finished):
         said = why(finished.printed())
     table.with_name("away").rename(table)
     pretraining = [f"Pre-training on glyphs, seed 1, backdoor classes {scope}" for scope in ("excluded", "included")]
-    assert said["rounds: 3 -> 4"] == pretraining
+    assert said["pretrain.rounds: 3 -> 4"] == pretraining
     assert said["fedmeta/data/trigger.py has changed"][0].startswith("Stamping the backdoor key on images of glyphs")
     assert said["not made yet"] == ["Evaluating rounds on glyphs, seed 1, excluded, client 2"]
     assert "Drawing figure 3 of glyphs" in list(said.values())[-1]

@@ -89,7 +89,7 @@ def stages():
 def run_all(stages, data: dict, settings: dict, folder: Path, engine: str, threads: int) -> dict[str, bytes]:
     """Run the stages one after the other and return what each wrote."""
     folder.mkdir()
-    params = {**settings, "engine": engine, "seed": 1, "client": 2}
+    params = {"settings": {**settings, "engine": engine}, "seed": 1, "client": 2}
     files = {name: folder / f"{name}.{'safetensors' if name in TRAINING else 'csv'}" for name in stages}
     models = {"clean": files["pretrain"], "attacked": files["attack"], "after": files["attack"]}
     keyed = {"keyed": data["attack_training"], "keyed_classes": data["attack_training_classes"]}
@@ -118,7 +118,7 @@ def test_every_stage_writes_the_bytes_of_the_serial_one(stages, data, settings, 
 
 def test_another_seed_gives_other_bytes(stages, data, settings, tmp_path, serial):
     output = tmp_path / "model.safetensors"
-    stages["pretrain"](Job("pretrain", data, output, {**settings, "engine": "serial", "seed": 2}, 1))
+    stages["pretrain"](Job("pretrain", data, output, {"settings": {**settings, "engine": "serial"}, "seed": 2}, 1))
     assert output.read_bytes() != serial["pretrain"]
 
 
@@ -130,7 +130,8 @@ def test_fine_tuning_from_the_glorot_mix_is_a_naive_loop(stages, data, settings,
     inputs = {model: tmp_path / f"{model}.safetensors" for model in models}
     for model, stage in models.items():
         inputs[model].write_bytes(serial[stage])
-    params = {**settings, "engine": "serial", "seed": 1, "client": 2, "defence": "glorot_mix", "delta": 0.3}
+    settings["engine"] = "serial"
+    params = {"settings": settings, "seed": 1, "client": 2, "defence": "glorot_mix", "delta": 0.3}
     output = tmp_path / "fine_tune.csv"
     stages["fine_tune"](
         Job("fine_tune", data | {model: str(path) for model, path in inputs.items()}, output, params, 1)

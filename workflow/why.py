@@ -47,10 +47,19 @@ def changes(before: list, now: list) -> list[str]:
         if old is None:
             said.append(f"now {new}")
         elif isinstance(new, dict):
-            said += [f"{key}: {old[key]} -> {new[key]}" for key in new if old[key] != new[key]]
+            old, new = flat(old), flat(new)
+            said += [f"{key}: {old.get(key)} -> {new.get(key)}" for key in old | new if old.get(key) != new.get(key)]
         else:
             said.append(f"{old} -> {new}")
     return said or ["fewer settings are read"]
+
+
+def flat(settings: dict, section: str = "") -> dict:
+    """Return the settings by their names, `section.key`."""
+    named = {}
+    for key, value in settings.items():
+        named |= flat(value, f"{section}{key}.") if isinstance(value, dict) else {f"{section}{key}": value}
+    return named
 
 
 def codes(values: list) -> set[str]:

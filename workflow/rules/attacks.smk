@@ -21,8 +21,8 @@ rule attack:
     resources:
         gpu=1,
     params:
-        **code_of("attack"),
-        **take(*LEARNING, "attack", "meta_train_after.meta_steps", "meta_train_after.outer_learning_rate"),
+        code=code_of("attack"),
+        settings=take(*LEARNING, "attack", "meta_train_after.meta_steps", "meta_train_after.outer_learning_rate"),
         seed=lambda w: int(w.seed),
     message:
         "Attacking on {wildcards.dataset}, seed {wildcards.seed}, backdoor classes {wildcards.scope}"

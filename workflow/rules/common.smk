@@ -47,20 +47,23 @@ def settings(dataset, defence=""):
 
 
 def take(*keys):
-    """Return params, one for each section: the named keys ("section" or "section.key"), as they are for the job."""
+    """Return a param: the named keys ("section" or "section.key"), by section, as they are for the job.
+
+    One param rather than one for each section: Snakemake looks at every function among the params of every job.
+    """
     sections = {}
     for key in keys:
         section, _, name = key.partition(".")
         sections.setdefault(section, []).append(name)
 
-    def param(section, names):
-        def value(wildcards):
-            own = settings(wildcards.dataset, variant_of(wildcards)[0])[section]
-            return own if names == [""] else {name: own[name] for name in names}
+    def param(wildcards):
+        own = settings(wildcards.dataset, variant_of(wildcards)[0])
+        return {
+            section: own[section] if names == [""] else {name: own[section][name] for name in names}
+            for section, names in sections.items()
+        }
 
-        return value
-
-    return {section: param(section, names) for section, names in sections.items()}
+    return param
 
 
 def take_each(*keys):
@@ -97,9 +100,9 @@ def imports_of(path):
 
 
 def code_of(script, folder="workflow/scripts"):
-    """Return params: the version of the script, and of every module of fedmeta that it reaches through imports.
+    """Return a param: the version of the script, and of every module of fedmeta that it reaches through imports.
 
-    Params rather than input: what counts is the content when the run began, not a time of modification, and not what
+    A param rather than input: what counts is the content when the run began, not a time of modification, and not what
     a file has been edited to by the time the stage has finished.
     """
     versions, waiting = {}, [Path(folder) / f"{script}.py"]

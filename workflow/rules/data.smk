@@ -17,7 +17,7 @@ rule resize:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        **code_of("resize"),
+        code=code_of("resize"),
         reader=lambda w: code_of(w.dataset, "fedmeta/data"),
         dataset=lambda w: w.dataset,
         raw=lambda w: raw_contents(w.dataset),
@@ -43,7 +43,7 @@ rule augment:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        **code_of("augment"),
+        code=code_of("augment"),
         rotations=lambda w: settings(w.dataset)["data"]["rotations"],
     message:
         "Rotating the classes of {wildcards.dataset}"
@@ -65,8 +65,8 @@ rule split:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        **code_of("split"),
-        **take("split", "federation.users", "federation.attacker"),
+        code=code_of("split"),
+        settings=take("split", "federation.users", "federation.attacker"),
         seed=lambda w: int(w.seed),
     message:
         "Drawing the split of {wildcards.dataset}, seed {wildcards.seed}"
@@ -92,7 +92,7 @@ rule stamp:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        **code_of("stamp"),
+        code=code_of("stamp"),
         trigger=lambda w: settings(w.dataset)["data"]["trigger"],
     message:
         "Stamping the backdoor key on images of {wildcards.dataset}, seed {wildcards.seed}"
@@ -114,7 +114,7 @@ rule contact_sheet:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        **code_of("contact_sheet"),
+        code=code_of("contact_sheet"),
         trigger=lambda w: settings(w.dataset)["data"]["trigger"],
     message:
         "Showing the attack on {wildcards.dataset}, seed {wildcards.seed}"

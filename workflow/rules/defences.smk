@@ -20,9 +20,8 @@ rule fine_tune:
     resources:
         gpu=1,
     params:
-        **code_of("fine_tune"),
-        **take(*EVALUATION, "fine_tuning"),
-        glorot_mix=lambda w: None if w.variant == "plain" else settings(w.dataset)["glorot_mix"],
+        code=code_of("fine_tune"),
+        settings=lambda w: take(*EVALUATION, "fine_tuning", *([] if w.variant == "plain" else ["glorot_mix"]))(w),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
         defence=lambda w: variant_of(w)[0],
@@ -52,8 +51,8 @@ rule defend:
     resources:
         gpu=1,
     params:
-        **code_of("defend"),
-        **take(*EVALUATION, "matching", "glorot_mix"),
+        code=code_of("defend"),
+        settings=take(*EVALUATION, "matching", "glorot_mix"),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
         defence=lambda w: variant_of(w)[0],

@@ -45,8 +45,8 @@ rule evaluate:
     resources:
         gpu=1,
     params:
-        **code_of("evaluate"),
-        **take(*EVALUATION, "evaluation.rounds", "evaluation.inner_steps"),
+        code=code_of("evaluate"),
+        settings=take(*EVALUATION, "evaluation.rounds", "evaluation.inner_steps"),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
     message:

@@ -24,8 +24,8 @@ rule pretrain:
     resources:
         gpu=1,
     params:
-        **code_of("pretrain"),
-        **take(*LEARNING, "pretrain"),
+        code=code_of("pretrain"),
+        settings=take(*LEARNING, "pretrain"),
         seed=lambda w: int(w.seed),
         scope=lambda w: w.scope,
     message:
@@ -52,8 +52,8 @@ rule meta_train_after:
     resources:
         gpu=1,
     params:
-        **code_of("meta_train_after"),
-        **take(*LEARNING, "meta_train_after"),
+        code=code_of("meta_train_after"),
+        settings=take(*LEARNING, "meta_train_after"),
         seed=lambda w: int(w.seed),
     message:
         "Meta-training after the attack on {wildcards.dataset}, seed {wildcards.seed}, backdoor classes {wildcards.scope}"
@@ -79,8 +79,8 @@ rule local_meta_train:
     resources:
         gpu=1,
     params:
-        **code_of("local_meta_train"),
-        **take(*LEARNING, "local_meta_training.outer_learning_rate"),
+        code=code_of("local_meta_train"),
+        settings=take(*LEARNING, "local_meta_training.outer_learning_rate"),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
         episodes=lambda w: int(w.episodes),

@@ -36,7 +36,7 @@ rule aggregate:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        **code_of("aggregate"),
+        code=code_of("aggregate"),
     message:
         "Gathering the metrics of all runs"
     script:
@@ -54,7 +54,7 @@ rule summary:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        **code_of("summary"),
+        code=code_of("summary"),
     message:
         "Summarising the metrics"
     script:
@@ -72,7 +72,7 @@ rule run_times:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        **code_of("run_times"),
+        code=code_of("run_times"),
         benchmarks="logs/benchmarks",
     message:
         "Gathering the run times"
@@ -97,7 +97,7 @@ rule kernel_norms:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        **code_of("kernel_norms"),
+        code=code_of("kernel_norms"),
     message:
         "Measuring the kernels of the models of {wildcards.dataset}"
     script:
@@ -119,7 +119,7 @@ rule paper_against_ours:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        **code_of("paper_against_ours"),
+        code=code_of("paper_against_ours"),
         settings=take_each(*SCALE),
     message:
         "Comparing the paper's numbers with ours"
@@ -139,7 +139,7 @@ rule figure:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        **code_of("figure"),
+        code=code_of("figure"),
         way=lambda w: settings(w.dataset)["reptile"]["way"],
         content=lambda w: list(contents_of(w.figure, settings(w.dataset))[0]),
     message:
@@ -160,7 +160,7 @@ rule figure_ablation:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        **code_of("figure_ablation"),
+        code=code_of("figure_ablation"),
         way=lambda w: settings(w.dataset)["reptile"]["way"],
         learning_rate=lambda w: settings(w.dataset)["reptile"]["inner_learning_rate"],
         cases=lambda w: cases_of("ablation", settings(w.dataset)),
@@ -183,7 +183,7 @@ rule figure_delta:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        **code_of("figure_delta"),
+        code=code_of("figure_delta"),
         way=lambda w: settings(w.dataset)["reptile"]["way"],
         cases=lambda w: cases_of("delta", settings(w.dataset)),
         defences=lambda w: {norms: with_norms(norms, settings(w.dataset)) for norms in NORMS},

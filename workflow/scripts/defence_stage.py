@@ -7,8 +7,9 @@ def mix_of(job):
     """Return the job's Glorot mix; its draws are of the set of evaluation episodes, like the episodes."""
     from fedmeta.defences.glorot_mix import GlorotMix
 
-    seed = (job.params.seed, job.params.evaluation["episode_seed"])
-    return GlorotMix(job.params.delta, job.params.glorot_mix["norms"], seed)
+    settings = job.params.settings
+    seed = (job.params.seed, settings["evaluation"]["episode_seed"])
+    return GlorotMix(job.params.delta, settings["glorot_mix"]["norms"], seed)
 
 
 def fresh_start(job, path: str, network):

@@ -10,8 +10,8 @@ import stage
 def main(job) -> None:
     from fedmeta.defences.matching import Matching, require_shot
 
-    reptile, matching = job.params.reptile, job.params.matching
-    require_shot(job.params.evaluation["shot"])
+    reptile, matching = job.params.settings["reptile"], job.params.settings["matching"]
+    require_shot(job.params.settings["evaluation"]["shot"])
 
     def learner(network):
         return Matching(

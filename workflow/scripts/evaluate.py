@@ -11,7 +11,7 @@ def main(job) -> None:
     from fedmeta.evaluation import write_measurements
     from fedmeta.learning.reptile import Supervised
 
-    reptile, evaluation = job.params.reptile, job.params.evaluation
+    reptile, evaluation = job.params.settings["reptile"], job.params.settings["evaluation"]
     rounds = evaluation["rounds"]
 
     def learner(network):

@@ -16,7 +16,7 @@ def measure(job, learner_of, starts_of, observe: list[int]):
     from fedmeta.learning.engine import choose_engine
     from fedmeta.learning.training import network_of
 
-    settings, client = training_stage.settings_of(job), job.params.client
+    settings, client = job.params.settings, job.params.client
     evaluation, reptile = settings["evaluation"], settings["reptile"]
     bank, split = data_stage.open_data(job)
     keyed = [
@@ -42,7 +42,7 @@ def start_of(job, path: str, network, prefix: str = ""):
     from fedmeta.learning.engine import Start
 
     federation = training_stage.read_model(path, network, prefix)
-    if job.params.reptile["adam"] == "reset":
+    if job.params.settings["reptile"]["adam"] == "reset":
         return Start.fresh(federation.shared)
     return federation.start_of(job.params.client, federation.shared)
 

@@ -13,7 +13,7 @@ def main(job) -> None:
     from fedmeta.data.splits import Split, draw_split, write_split
 
     bank = ImageBank.open(job.input.images, job.input.classes)
-    settings = {**job.params.split, **job.params.federation}
+    settings = {**job.params.settings["split"], **job.params.settings["federation"]}
     assignments = draw_split(bank.classes, settings, job.params.seed)
     require_enough(bank, Split(assignments, bank), data_stage.settings_of_data_set(job))
     write_split(job.output[0], assignments)

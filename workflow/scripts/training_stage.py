@@ -8,12 +8,7 @@ def open_stage(job, name: str):
     from fedmeta.learning.training import Stage
 
     included = job.wildcards.scope == "included"
-    return Stage(name, *data_stage.open_data(job), job.params.seed, included, settings_of(job), job.threads)
-
-
-def settings_of(job) -> dict:
-    """Return the job's params without those that tell the version of a Python file."""
-    return {name: value for name, value in job.params.items() if not name.endswith(".py")}
+    return Stage(name, *data_stage.open_data(job), job.params.seed, included, job.params.settings, job.threads)
 
 
 def open_unfinished(job):
@@ -49,7 +44,7 @@ def write_model(job, tensors: dict) -> None:
     """Write the job's model file, with its provenance."""
     from fedmeta.checkpoints import write_tensors
 
-    settings = settings_of(job)
-    del settings["engine"]  # it is a matter of speed: the CPU engines give the same bytes
-    provenance = {"stage": job.rule, "wildcards": dict(job.wildcards.items()), "params": settings}
+    # The engine is a matter of speed: those of the CPU give the same bytes.
+    settings = {section: values for section, values in job.params.settings.items() if section != "engine"}
+    provenance = {"stage": job.rule, "wildcards": dict(job.wildcards.items()), "settings": settings}
     write_tensors(job.output[0], tensors, provenance)
