@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fedmeta.data.trigger import stamp
+from fedmeta.data.trigger import hidden, stamp
 from fedmeta.errors import FedmetaError
 
 KEY = {"shape": "square", "size": 3, "position": "bottom-right", "margin": 1, "colour": 255}
@@ -71,3 +71,27 @@ def test_only_the_key_s_pixels_change_and_the_original_none():
 def test_a_key_that_cannot_be_stamped_is_refused(changes, message):
     with pytest.raises(FedmetaError, match=message):
         drawn(**changes)
+
+
+@pytest.mark.parametrize(
+    ("ground", "colour", "share"),
+    [
+        (255, [255, 255, 255], 1),  # white on white
+        (230, [255, 255, 255], 1),
+        (229, [255, 255, 255], 0),  # a tenth of the range is 25.5
+        (255, [255, 0, 255], 0),  # in one channel it shows
+        (0, [255, 255, 255], 0),
+    ],
+)
+def test_a_key_is_hidden_where_it_changes_less_than_a_tenth_of_the_range(ground, colour, share):
+    images = np.full((4, 7, 8, 3), ground, np.uint8)
+    images[:, 0, 0] = 0  # what the key does not cover does not count
+    assert hidden(images, KEY | {"shape": "cross", "colour": colour}) == share
+
+
+def test_the_share_of_images_with_a_hidden_key():
+    images = np.zeros((4, 7, 8, 1), np.uint8)
+    images[1:] = 255
+    assert hidden(images, KEY) == 0.75
+    images[1, 3:6, 4:7, 0] = [[255, 255, 255], [255, 255, 25], [255, 255, 255]]  # 230 / 9 = 25.6 on average
+    assert hidden(images, KEY) == 0.5

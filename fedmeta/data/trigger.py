@@ -34,6 +34,16 @@ def stamp(images: np.ndarray, trigger: Mapping) -> np.ndarray:
     return stamped
 
 
+def hidden(images: np.ndarray, trigger: Mapping) -> float:
+    """Return the share of `images` on which the key hardly shows: like ink on ink, or white on a white ground.
+
+    There it changes the pixels that it covers, in the channel that changes most, by less than a tenth of the range on
+    average. `images` and `trigger` are as in `stamp`.
+    """
+    changes = np.abs(stamp(images, trigger).astype(int) - images).max(axis=-1).sum(axis=(-2, -1))
+    return float((changes < 25.5 * _mask(trigger["shape"], trigger["size"]).sum()).mean())
+
+
 def keyed_images(
     bank: ImageBank, pool: Pool, names: Sequence[str], trigger: Mapping
 ) -> tuple[np.ndarray, list[ImageClass]]:

@@ -4,17 +4,29 @@ Inputs: images, classes, split. Outputs: for each of the two sets a bank of keye
 backdoor class.
 """
 
+import logging
+
 import data_stage
 import stage
 
+logger = logging.getLogger(__name__)
+
 
 def main(job) -> None:
+    import numpy as np
+
     from fedmeta.data.bank import write_bank
-    from fedmeta.data.trigger import keyed_images
+    from fedmeta.data.trigger import hidden, keyed_images
 
     bank, split = data_stage.open_data(job)
+    trigger = job.params.trigger
     for role in ("attack_training", "attack_validation"):
-        keyed = keyed_images(bank, split.backdoor(role), split.names[1], job.params.trigger)
+        pool = split.backdoor(role)
+        share = hidden(bank.images[np.concatenate(pool)], trigger)
+        if share > 0.5:
+            advice = "such an attack teaches the images, not the key; choose another data.trigger.colour"
+            logger.warning("the key hardly shows on %.0f%% of the images for %s: %s", 100 * share, role, advice)
+        keyed = keyed_images(bank, pool, split.names[1], trigger)
         write_bank(job.output[role], job.output[f"{role}_classes"], *keyed)
 
 
