@@ -1,7 +1,11 @@
 # Backdoor attacks on federated meta-learning: from raw images to the paper's figures.
+import gc
+
 from snakemake.utils import min_version
 
 min_version("9.8")
+# The graph of jobs stays to the end: to look through it for garbage costs a twelfth of a dry run.
+gc.set_threshold(100_000)
 
 
 configfile: "config.yaml"
