@@ -42,12 +42,6 @@ class Episode:
         return {metric: float(correct[group].mean()) for metric, group in self.groups.items()}
 
 
-class Sampler(Protocol):
-    """Draws the episode of a name."""
-
-    def draw(self, *names: int) -> Episode: ...
-
-
 @dataclass(frozen=True)
 class EpisodeShape:
     """`way` (N), `shot` (K), and how the support is cut into batches for `inner_steps` steps of SGD."""
@@ -56,6 +50,14 @@ class EpisodeShape:
     shot: int
     inner_steps: int
     inner_batch: int
+
+
+class Sampler(Protocol):
+    """Draws the episode of a name; all of its episodes have one `shape`."""
+
+    shape: EpisodeShape
+
+    def draw(self, *names: int) -> Episode: ...
 
 
 def draw_batches(random: np.random.Generator, examples: int, shape: EpisodeShape) -> np.ndarray:
