@@ -30,8 +30,8 @@ def test_every_figure_of_the_paper_is_in_the_table():
 @pytest.mark.parametrize(
     ("overlay", "names"),
     [
-        ("paper.yaml", [*FIGURES, "ablation", "delta"]),
-        ("omniglot.yaml", ["3", "5", "7", *(f"A{number}" for number in range(1, 7)), "ablation", "delta"]),
+        ("paper.yaml", [*FIGURES, "order", "ablation", "delta"]),
+        ("omniglot.yaml", ["3", "5", "7", *(f"A{number}" for number in range(1, 7)), "order", "ablation", "delta"]),
     ],
 )
 def test_a_published_run_has_the_figures_by_the_papers_names(overlay, names):
@@ -54,6 +54,18 @@ def test_figures_after_local_meta_training_take_its_length_from_the_config(setti
         "A10": [Content("fine_tuning", "glorot_mix_local_40", 0.3)],
         "A11": [Content("matching", "matching_local_40", 0.3)],
     }
+
+
+@pytest.mark.parametrize("own", ["last", "random"])
+def test_the_figure_of_orders_shows_both_whichever_the_config_names(settings, own):
+    settings["evaluation"]["target_output"] = own
+    contents = contents_of("order", settings)
+    outputs = []
+    for content in contents:
+        changed = changes(content.defence, settings).get("evaluation", {})
+        outputs.append({**settings["evaluation"], **changed}["target_output"])
+    assert outputs == ["last", "random"]
+    assert Content("fine_tuning") in contents  # the table of figure 5 serves for one of them
 
 
 def test_the_ablation_leaves_out_one_part_at_a_time(settings):

@@ -49,9 +49,11 @@ def test_every_figure_of_the_paper_and_our_own_can_be_asked_for_by_name(project)
     run = snakemake(project, *targets, "--dry-run", "--forceall", *SETTINGS)
     assert run.returncode == 0, run.stderr[-3000:]
     assert set(re.findall(r"Drawing figure (\w+) of image_folder", run.stdout)) == set(ALL_FIGURES) - {
+        "order",
         "ablation",
         "delta",
     }
+    assert "Drawing the attack with both orders of the victim's classes on image_folder" in run.stdout
     assert "Drawing the ablation of the defence on image_folder" in run.stdout
     assert "Drawing accuracy over delta of image_folder" in run.stdout
 

@@ -23,7 +23,7 @@ TINY = ("--configfile", "config/tiny.yaml")
 SIDE_BY_SIDE = ("--config", "threads=1")  # a core for each stage, where there is a GPU for each
 # Files with measured times in them: all others are the same bytes in every run.
 MEASURED = {"run_times.csv", *(f"paper_against_ours.{suffix}" for suffix in ("csv", "png", "svg"))}
-ALL_FIGURES = [*"345678", *(f"A{number}" for number in range(1, 12)), "ablation", "delta"]
+ALL_FIGURES = [*"345678", *(f"A{number}" for number in range(1, 12)), "order", "ablation", "delta"]
 
 
 def copy_project(folder: Path) -> Path:
@@ -106,7 +106,7 @@ def test_each_variant_of_the_defence_is_evaluated_under_its_name(every_figure):
         **{f"matching_fresh_norms-{delta}": ("matching_fresh_norms", delta) for delta in ("0.3", "1")},
         "matching_other_episodes-0.3": ("matching_other_episodes", "0.3"),
     }
-    supervised = {"plain": ("", ""), "glorot_mix-0.3": ("glorot_mix", "0.3")}
+    supervised = {"plain": ("", ""), "target_random": ("target_random", ""), "glorot_mix-0.3": ("glorot_mix", "0.3")}
     supervised |= {f"glorot_mix_local_{count}-0.3": (f"glorot_mix_local_{count}", "0.3") for count in (5, 10)}
     excluded = every_figure / "results/glyphs/seed-1/excluded"
     for folder, named in (("defend", tables), ("fine_tune", supervised)):

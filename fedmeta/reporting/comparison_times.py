@@ -53,7 +53,7 @@ def behind(frame: pd.DataFrame, jobs: pd.DataFrame) -> pd.DataFrame:
         if row.experiment == "meta_training":
             names.add(("meta_train_after", row.seed, row.scope, ""))
         if row.experiment == "fine_tuning":
-            variant = "plain" if np.isnan(row.delta) else f"{row.defence}-{row.delta:g}"
+            variant = row.defence or "plain" if np.isnan(row.delta) else f"{row.defence}-{row.delta:g}"
             names.add(("fine_tune", row.seed, row.scope, f"{variant}/client-{row.client}"))
     columns = (jobs[["rule", "seed", "scope"]], jobs.wildcards.fillna(""))
     return jobs[[name in names for name in pd.concat(columns, axis=1).itertuples(index=False, name=None)]]

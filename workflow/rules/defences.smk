@@ -21,7 +21,7 @@ rule fine_tune:
         gpu=1,
     params:
         code=code_of("fine_tune"),
-        settings=lambda w: take(*EVALUATION, "fine_tuning", *([] if w.variant == "plain" else ["glorot_mix"]))(w),
+        settings=lambda w: take(*EVALUATION, "fine_tuning", *(["glorot_mix"] if "-" in w.variant else []))(w),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
         defence=lambda w: variant_of(w)[0],

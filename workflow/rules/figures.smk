@@ -3,7 +3,16 @@
 # ----------------------------------------------------------------------
 import re
 
-from fedmeta.reporting.contents import NORMS, VARIANTS, cases_of, contents_of, with_norms
+from fedmeta.reporting.contents import (
+    NORMS,
+    ORDERS,
+    SUPERVISED_CHANGES,
+    VARIANTS,
+    cases_of,
+    contents_of,
+    with_norms,
+    with_order,
+)
 
 # Where the table of an experiment is among the results of a run.
 TABLES = {
@@ -12,14 +21,14 @@ TABLES = {
     "matching": "defend/{variant}/client-{client}.csv",
 }
 # Names of the variants, see `variant_of`.
-SUPERVISED = r"plain|glorot_mix(_local_\d+)?-[0-9.]+"
+SUPERVISED = rf"plain|{'|'.join(SUPERVISED_CHANGES)}|glorot_mix(_local_\d+)?-[0-9.]+"
 MATCHING = rf"(matching(_local_\d+)?|{'|'.join(VARIANTS)})-[0-9.]+"
 
 
 def variant_of(wildcards):
     """Return (defence, delta) as the metrics name a job's variant: `matching-0.3`, or `plain`, which has neither."""
     defence, _, delta = wildcards.get("variant", "plain").partition("-")
-    return (defence, float(delta)) if delta else ("", None)
+    return ("" if defence == "plain" else defence, float(delta) if delta else None)
 
 
 def scopes_of(figure, own):
@@ -36,7 +45,7 @@ def tables_of(dataset, figure):
             dataset=dataset,
             seed=own["seeds"],
             scope=scopes_of(figure, own),
-            variant="plain" if delta is None else f"{defence}-{delta:g}",
+            variant=defence or "plain" if delta is None else f"{defence}-{delta:g}",
             client=own["evaluation"]["clients"],
         )
     return tables
