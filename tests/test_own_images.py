@@ -89,6 +89,6 @@ def test_a_corrupt_image_is_one_line_and_leaves_nothing(project):
     run = snakemake(project, "data/prepared/image_folder/resized.npy", *SETTINGS)
     broken.write_bytes(whole)
     assert run.returncode != 0
-    assert any("kind 3/4.png is no image that can be read" in line for line in error_lines(run))
+    assert any("kind 3/4.png cannot be read as an image" in line for line in error_lines(run))
     assert "Traceback" not in run.stderr
     assert not list((project / "data/prepared/image_folder").glob("*resized*"))

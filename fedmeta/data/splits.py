@@ -243,7 +243,7 @@ def _find_class(name: str, classes: Sequence[ImageClass]) -> int:
     if name in names:
         return names.index(name)
     closest = difflib.get_close_matches(name, names, n=1, cutoff=0)[0]
-    raise FedmetaError(f"there is no class named {name!r}, the closest is {closest!r}: mend the name")
+    raise FedmetaError(f"there is no class named {name!r}, the closest is {closest!r}: check the name")
 
 
 def _ordinary_classes(

@@ -34,7 +34,7 @@ def archive_content(dataset, name):
     """Return the MD5 of an archive, or of names and sizes in the folder extracted from it, or what is published."""
     path = raw_folder(dataset) / name
     folder = path.with_suffix("")
-    if path.exists():
+    if path.is_file():
         return hashlib.md5(path.read_bytes()).hexdigest()
     if folder.exists():
         sizes = sorted((str(file.relative_to(folder)), file.stat().st_size) for file in folder.rglob("*.png"))
