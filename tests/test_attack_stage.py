@@ -12,14 +12,15 @@ from fedmeta.data.episodes import AttackEpisodes, BenignEpisodes, EpisodeShape
 from fedmeta.data.splits import Split, read_split
 from fedmeta.learning.training import Stage
 
-WEIGHTS = [0.35, 0.25, 0.15, 0.3]
+WEIGHTS = [0.4, 1.2, 0.1, 0.8]
 NAME = "attacked round"  # under which the stage draws
 
 
 @pytest.fixture(scope="module")
 def stage_settings(settings):
-    """Adam begins each episode anew, as in the naive loop; every user's update has a weight of its own."""
+    """Adam begins each episode anew, as in the naive loop; every user's update has a weight of its own, and is large."""
     settings = with_adam(settings, "reset")
+    settings["meta_train_after"] = {**settings["meta_train_after"], "outer_learning_rate": 1.0}
     return {**settings, "engine": "serial", "federation": {**settings["federation"], "weight": WEIGHTS}}
 
 
