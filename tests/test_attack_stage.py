@@ -18,7 +18,7 @@ NAME = "attacked round"  # under which the stage draws
 
 @pytest.fixture(scope="module")
 def stage_settings(settings):
-    """Adam begins each episode anew, as in the naive loop; every user's update has a weight of its own, and is large."""
+    """Adam begins each episode anew, as in the naive loop; every user has a weight of its own and large updates."""
     settings = with_adam(settings, "reset")
     settings["meta_train_after"] = {**settings["meta_train_after"], "outer_learning_rate": 1.0}
     return {**settings, "engine": "serial", "federation": {**settings["federation"], "weight": WEIGHTS}}
