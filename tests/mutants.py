@@ -30,7 +30,7 @@ MUTANTS = (
     Mutant("no boost", FEDERATION, "plan.boost * (", "(", "test_attack_stage.py"),
     Mutant("boost in benign updates", FEDERATION, "plan.boost * (", "3 * (", "test_attack_stage.py"),
     Mutant("aggregation weights", TRAINING, "weight[user - 1] if", "weight[0] if", "test_attack_stage.py"),
-    Mutant("weights of no list", TRAINING, "1 / len(users)", "1.0", "test_stages.py"),
+    Mutant("weights of no list", TRAINING, "1 / len(users)", "1.0", "test_attack_stage.py"),
     Mutant(
         "no keyed images",
         EPISODES,

@@ -124,6 +124,14 @@ def test_the_model_depends_on_what_the_attacker_poisons_with(
     assert any(not torch.equal(usual[name], other[name]) for name in usual)
 
 
+@pytest.mark.parametrize(
+    ("weight", "expected"), [(None, {2: 0.5, 4: 0.5}), (0.2, {2: 0.2, 4: 0.2}), (WEIGHTS, {2: 1.2, 4: 0.8})]
+)
+def test_weights_are_one_over_the_awaited_users_one_number_or_one_of_each(stage_data, stage_settings, weight, expected):
+    settings = {**stage_settings, "federation": {**stage_settings["federation"], "weight": weight}}
+    assert stage_of(stage_data, settings).weights([2, 4]) == expected
+
+
 def test_the_attacker_is_selected_in_no_other_round(stage_data, stage_settings):
     stage = stage_of(stage_data, stage_settings)
     chosen = [stage.select(number, 3) for number in range(50)]
