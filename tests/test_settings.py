@@ -1,6 +1,7 @@
 """What is wrong with a config is one line that names the key, what it may be, and what was given."""
 
 import copy
+import datetime
 import functools
 import math
 from collections.abc import Iterator
@@ -117,6 +118,26 @@ def test_no_value_of_any_key_ends_in_a_traceback(path):
     config = changed()
     del functools.reduce(dict.__getitem__, sections, config)[key]
     assert complaint(config) == f"config: {'.'.join(path)}: it is missing; config.yaml has it"
+
+
+ODD_KEYS = (None, True, 1.5, math.nan, "", "two\nlines", ("a", "b"), datetime.date(2022, 5, 13))
+
+
+@pytest.mark.parametrize("key", ODD_KEYS, ids=repr)
+@pytest.mark.parametrize("section", ["", "data", "overrides", "overrides.glyphs", "overrides.glyphs.data"])
+def test_a_key_that_is_no_word_is_unknown_whatever_it_is(section, key):
+    change = {key: 1}
+    for name in reversed(section.split(".") if section else []):
+        change = {name: change}
+    line = complaint(changed(change))
+    assert line.startswith("config: unknown key '") and f" in {section or 'the config'}; did you mean '" in line
+    assert len(line.splitlines()) == 1
+
+
+@pytest.mark.parametrize("change", ["backdoor: ['a\n\nb', 'a\n\nb']", "{target: 'a\n\nb', backdoor: ['a\n\nb']}"])
+def test_a_name_with_line_breaks_is_named_in_one_line(change):
+    line = complaint(changed({"split": yaml.safe_load(change)}))
+    assert "a b" in line and len(line.splitlines()) == 1
 
 
 def test_a_key_that_is_said_to_fit_is_one_that_can_be_stamped_and_the_other_way_round():

@@ -28,7 +28,7 @@ def check(config: Mapping[str, Any], files: Iterable[str | os.PathLike] = ()) ->
         own = for_dataset(config, dataset)
         for key, problem in contradictions(own, dataset) if dataset in whole.datasets else ():
             whose = f" (with overrides.{dataset})" if dataset in whole.overrides else ""
-            raise FedmetaError(f"config: {key}: {problem}{whose}")
+            raise _in_one_line(f"config: {key}: {problem}{whose}")
 
 
 def for_dataset(config: Mapping[str, Any], dataset: str) -> Settings:
@@ -39,8 +39,13 @@ def for_dataset(config: Mapping[str, Any], dataset: str) -> Settings:
     overrides = _validated(config).overrides.get(dataset, {})
     for section in overrides:
         if section not in OVERRIDABLE:
-            raise FedmetaError(_unknown(section, f"overrides.{dataset}", OVERRIDABLE))
+            raise _in_one_line(_unknown(section, f"overrides.{dataset}", OVERRIDABLE))
     return _validated(_merged(config, overrides), f"overrides.{dataset}.") if overrides else _validated(config)
+
+
+def _in_one_line(text: str) -> FedmetaError:
+    """Return the error; names may have line breaks in them."""
+    return FedmetaError(" ".join(text.split()))
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +61,7 @@ def _validated(config: Mapping[str, Any], prefix: str = "") -> Settings:
     try:
         return Settings.model_validate(dict(config))
     except ValidationError as error:
-        raise FedmetaError(_first(error.errors(include_url=False, include_context=False), config, prefix)) from None
+        raise _in_one_line(_first(error.errors(include_url=False, include_context=False), config, prefix)) from None
 
 
 def _first(errors: list[ErrorDetails], config: Mapping[str, Any], prefix: str) -> str:
@@ -69,10 +74,7 @@ def _first(errors: list[ErrorDetails], config: Mapping[str, Any], prefix: str) -
     path, section, value = _walk(config, errors[0]["loc"])
     key = f"config: {prefix}{'.'.join(path)}"
     if path == ["overrides"] and isinstance(value, Mapping):
-        dataset = errors[0]["loc"][1]
-        known = get_args(Dataset)
-        wrong = f"config: overrides.{dataset}: must be a section, not {given(value[dataset])}"
-        return wrong if dataset in known else _unknown(dataset, "overrides", known)
+        return _about_data_set(errors[0]["loc"][1], value)
     same = [error for error in errors if _walk(config, error["loc"])[0] == path]
     if errors[0]["type"] == "missing" and len(errors[0]["loc"]) == len(path):
         return f"{key}: it is missing; config.yaml has it"
@@ -85,6 +87,13 @@ def _first(errors: list[ErrorDetails], config: Mapping[str, Any], prefix: str) -
     extra = field.json_schema_extra
     why = f" ({extra['$comment']})" if isinstance(extra, dict) and "$comment" in extra else ""
     return f"{key}: must be {allowed(field)}, not {given(value)}{why}{hint(value)}"
+
+
+def _about_data_set(name: int | str, overrides: Mapping[str, Any]) -> str:
+    """Return the line about what stands below `overrides` without being a section of a data set."""
+    if name in get_args(Dataset):
+        return f"config: overrides.{name}: must be a section, not {given(overrides[name])}"
+    return _unknown(name, "overrides", get_args(Dataset))
 
 
 def _walk(config: Any, loc: Iterable[int | str]) -> tuple[list[str], type[Section], Any]:

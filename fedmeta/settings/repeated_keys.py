@@ -22,7 +22,8 @@ def refuse_repeated_keys(files: Iterable[str | os.PathLike]) -> None:
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
             continue
         for key, line in _repeated(root, set()):
-            raise FedmetaError(f"config: {_short(file)}, line {line}: key '{key}' is given twice; remove one")
+            words = f"config: {_short(file)}, line {line}: key '{key}' is given twice; remove one"
+            raise FedmetaError(" ".join(words.split()))
 
 
 def _repeated(node: yaml.Node | None, seen: set[int]):

@@ -228,7 +228,7 @@ class Settings(Section):
     local_meta_training: LocalMetaTraining = Field(description="by a client alone, before it fine-tunes")
     figure_ablation: FigureAblation = Field(description="the defence without each of its parts, delta 0.3")
     figure_delta: FigureDelta = Field(description="accuracy over delta, for both kinds of glorot_mix.norms")
-    overrides: dict[Dataset, dict[str, Any]] = Field(
+    overrides: dict[Dataset, dict[Any, Any]] = Field(
         description="keys of data to figure_delta for one data set only: {omniglot: {pretrain: {rounds: 300}}}"
     )
 
