@@ -100,7 +100,7 @@ def test_the_schema_wants_no_key_in_overrides_but_refuses_one_that_is_not_there(
 
 def test_data_sets_and_figures_are_those_that_there_are():
     assert set(get_args(fields.Dataset)) == set(datasets.NAMES)
-    assert set(map(str, get_args(fields.Figure))) >= {*contents.FIGURES, "ablation", "delta"}
+    assert set(map(str, get_args(fields.Figure))) == {*contents.FIGURES, "order", "ablation", "delta"}
 
 
 def test_a_folder_of_ones_own_is_linked_by_the_commands_as_they_stand(tmp_path):
