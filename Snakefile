@@ -13,11 +13,6 @@ configfile: "config.yaml"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/figures.smk"
-
-
-check_config()
-
-
 include: "workflow/rules/raw_data.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/learning.smk"

@@ -261,7 +261,7 @@ def test_misspelt_and_illegal_keys_are_one_clear_line(tmp_path):
     assert "config: unknown key 'inner_stepz' in reptile; did you mean 'inner_steps'?" in run.stderr
     (folder / "wrong.yaml").write_text("reptile: {inner_steps: -3}\n")
     run = snakemake(folder, "--configfile", "wrong.yaml")
-    assert "config: reptile.inner_steps: -3 is less than the minimum of 1" in run.stderr
+    assert "config: reptile.inner_steps: must be a whole number from 1 to 1000000, not -3" in run.stderr
     (folder / "wrong.yaml").write_text("evaluation: {clients: [1]}\n")
     run = snakemake(folder, "--configfile", "wrong.yaml")
     assert "config: evaluation.clients: user 1 is the attacker" in run.stderr
@@ -283,7 +283,7 @@ def test_a_truncated_archive_is_one_clear_line_and_leaves_nothing(tmp_path):
 
 def test_diverging_training_is_one_clear_line_and_leaves_nothing(project):
     run = snakemake(project, "results/glyphs/seed-9/excluded/pretrained.safetensors", *TINY, "--config", "seeds=[9]",
-                    'overrides={"glyphs": {"reptile": {"inner_learning_rate": 1.0e+30}}}')  # fmt: skip
+                    'overrides={"glyphs": {"federation": {"weight": 1.0e+38}}}')  # fmt: skip
     assert run.returncode != 0
     assert any("training diverged" in line and "lower inner_learning_rate" in line for line in error_lines(run))
     assert "Traceback" not in run.stderr
