@@ -94,8 +94,18 @@ def with_order(order: str, settings: Mapping) -> str:
     return "" if order == settings["evaluation"]["target_output"] else f"target_{order}"
 
 
+def control_of(content: Content) -> Content | None:
+    """Return the control of the matching network with the paper's delta: the same defence with delta 0, if it has one.
+
+    With delta 0 nothing is left of the shared model, so that local meta-training of it makes no difference either.
+    """
+    if content.experiment != "matching" or content.delta != PAPER_DELTA:
+        return None
+    return content._replace(defence=content.defence.partition("_local_")[0], delta=0.0)
+
+
 def contents_of(figure: str, settings: Mapping) -> list[Content]:
-    """Return what must be evaluated for a figure; `settings` are those of its data set."""
+    """Return what must be evaluated for a figure, what it shows first; `settings` are those of its data set."""
     if figure == "ablation":
         return list(dict.fromkeys(ablation.content for ablation in ABLATIONS))
     if figure == "order":
@@ -104,7 +114,8 @@ def contents_of(figure: str, settings: Mapping) -> list[Content]:
         deltas = settings["figure_delta"]["deltas"]
         return [Content("matching", with_norms(norms, settings), delta) for norms in NORMS for delta in deltas]
     content = FIGURES[figure]
-    return [content._replace(defence=content.defence.format(*settings["local_meta_training"]["episodes"]))]
+    content = content._replace(defence=content.defence.format(*settings["local_meta_training"]["episodes"]))
+    return [shown for shown in (content, control_of(content)) if shown]
 
 
 def cases_of(figure: str, settings: Mapping) -> list[str]:
