@@ -21,7 +21,6 @@ rule attack:
     resources:
         gpu=1,
     params:
-        code=code_of("attack"),
         settings=take(*LEARNING, "attack", "meta_train_after.meta_steps", "meta_train_after.outer_learning_rate"),
         seed=lambda w: int(w.seed),
     message:

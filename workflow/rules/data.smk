@@ -6,6 +6,8 @@ SEEDED = f"{PREPARED}/seed-{{seed}}"
 
 
 rule resize:
+    input:
+        guard.remake(workflow),
     output:
         images=f"{PREPARED}/resized.npy",
         classes=f"{PREPARED}/resized.csv",
@@ -13,14 +15,12 @@ rule resize:
         "logs/resize/{dataset}.log",
     benchmark:
         "logs/benchmarks/resize/{dataset}.tsv"
-    cache: SHARED
     conda:
         "../envs/fedmeta.yaml"
     params:
-        code=code_of("resize"),
-        reader=lambda w: code_of(w.dataset, "fedmeta/data"),
+        reader=lambda w: code.versions(f"fedmeta/data/{w.dataset}.py"),
         dataset=lambda w: w.dataset,
-        raw=lambda w: raw_contents(w.dataset),
+        raw=lambda w: raw.contents(w.dataset),
         size=lambda w: settings(w.dataset)["data"]["size"],
     message:
         "Reading and resizing {wildcards.dataset}"
@@ -39,11 +39,9 @@ rule augment:
         "logs/augment/{dataset}.log",
     benchmark:
         "logs/benchmarks/augment/{dataset}.tsv"
-    cache: SHARED
     conda:
         "../envs/fedmeta.yaml"
     params:
-        code=code_of("augment"),
         rotations=lambda w: settings(w.dataset)["data"]["rotations"],
     message:
         "Rotating the classes of {wildcards.dataset}"
@@ -61,11 +59,9 @@ rule split:
         "logs/split/{dataset}/seed-{seed}.log",
     benchmark:
         "logs/benchmarks/split/{dataset}/seed-{seed}.tsv"
-    cache: SHARED
     conda:
         "../envs/fedmeta.yaml"
     params:
-        code=code_of("split"),
         settings=take("split", "federation.users", "federation.attacker"),
         seed=lambda w: int(w.seed),
     message:
@@ -88,11 +84,9 @@ rule stamp:
         "logs/stamp/{dataset}/seed-{seed}.log",
     benchmark:
         "logs/benchmarks/stamp/{dataset}/seed-{seed}.tsv"
-    cache: SHARED
     conda:
         "../envs/fedmeta.yaml"
     params:
-        code=code_of("stamp"),
         trigger=lambda w: settings(w.dataset)["data"]["trigger"],
     message:
         "Stamping the backdoor key on images of {wildcards.dataset}, seed {wildcards.seed}"
@@ -114,7 +108,6 @@ rule contact_sheet:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        code=code_of("contact_sheet"),
         trigger=lambda w: settings(w.dataset)["data"]["trigger"],
     message:
         "Showing the attack on {wildcards.dataset}, seed {wildcards.seed}"

@@ -20,7 +20,6 @@ rule fine_tune:
     resources:
         gpu=1,
     params:
-        code=code_of("fine_tune"),
         settings=lambda w: take(*EVALUATION, "fine_tuning", *([] if w.variant == "plain" else ["glorot_mix"]))(w),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
@@ -51,7 +50,6 @@ rule defend:
     resources:
         gpu=1,
     params:
-        code=code_of("defend"),
         settings=take(*EVALUATION, "matching", "glorot_mix"),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),

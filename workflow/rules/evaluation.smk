@@ -45,7 +45,6 @@ rule evaluate:
     resources:
         gpu=1,
     params:
-        code=code_of("evaluate"),
         settings=take(*EVALUATION, "evaluation.rounds", "evaluation.inner_steps"),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),

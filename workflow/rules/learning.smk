@@ -2,7 +2,6 @@
 # Benign meta-training, before and after the attack
 # scope: excluded | included, the backdoor and target classes from or in benign data
 # ----------------------------------------------------------------------
-RUN = "results/{dataset}/seed-{seed}/{scope}"
 LEARNING = ["engine", "model", "federation", "reptile"]
 
 
@@ -17,14 +16,12 @@ rule pretrain:
         "logs/pretrain/{dataset}/seed-{seed}/{scope}.log",
     benchmark:
         "logs/benchmarks/pretrain/{dataset}/seed-{seed}/{scope}.tsv"
-    cache: SHARED
     conda:
         "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
     params:
-        code=code_of("pretrain"),
         settings=take(*LEARNING, "pretrain"),
         seed=lambda w: int(w.seed),
         scope=lambda w: w.scope,
@@ -52,7 +49,6 @@ rule meta_train_after:
     resources:
         gpu=1,
     params:
-        code=code_of("meta_train_after"),
         settings=take(*LEARNING, "meta_train_after"),
         seed=lambda w: int(w.seed),
     message:
@@ -79,7 +75,6 @@ rule local_meta_train:
     resources:
         gpu=1,
     params:
-        code=code_of("local_meta_train"),
         settings=take(*LEARNING, "local_meta_training.outer_learning_rate"),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),

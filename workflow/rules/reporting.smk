@@ -27,7 +27,7 @@ SCALE = [
 
 rule aggregate:
     input:
-        tables=metrics_tables(),
+        tables=targets.metrics_tables(),
     output:
         "results/metrics.csv",
     log:
@@ -35,8 +35,6 @@ rule aggregate:
     localrule: True
     conda:
         "../envs/fedmeta.yaml"
-    params:
-        code=code_of("aggregate"),
     message:
         "Gathering the metrics of all runs"
     script:
@@ -53,8 +51,6 @@ rule summary:
     localrule: True
     conda:
         "../envs/fedmeta.yaml"
-    params:
-        code=code_of("summary"),
     message:
         "Summarising the metrics"
     script:
@@ -71,9 +67,6 @@ rule run_times:
     localrule: True
     conda:
         "../envs/fedmeta.yaml"
-    params:
-        code=code_of("run_times"),
-        benchmarks="logs/benchmarks",
     message:
         "Gathering the run times"
     script:
@@ -96,8 +89,6 @@ rule kernel_norms:
     localrule: True
     conda:
         "../envs/fedmeta.yaml"
-    params:
-        code=code_of("kernel_norms"),
     message:
         "Measuring the kernels of the models of {wildcards.dataset}"
     script:
@@ -119,8 +110,7 @@ rule paper_against_ours:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        code=code_of("paper_against_ours"),
-        settings=take_each(*SCALE),
+        settings=jobs.take_each(*SCALE),
     message:
         "Comparing the paper's numbers with ours"
     script:
@@ -129,7 +119,7 @@ rule paper_against_ours:
 
 rule figure:
     input:
-        tables=lambda w: tables_of(w.dataset, w.figure),
+        tables=lambda w: targets.tables_of(w.dataset, w.figure),
     output:
         png="results/figures/{dataset}/figure-{figure}.png",
         svg="results/figures/{dataset}/figure-{figure}.svg",
@@ -139,7 +129,6 @@ rule figure:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        code=code_of("figure"),
         way=lambda w: settings(w.dataset)["reptile"]["way"],
         content=lambda w: list(contents_of(w.figure, settings(w.dataset))[0]),
     message:
@@ -150,7 +139,7 @@ rule figure:
 
 rule figure_ablation:
     input:
-        tables=lambda w: tables_of(w.dataset, "ablation"),
+        tables=lambda w: targets.tables_of(w.dataset, "ablation"),
     output:
         png="results/figures/{dataset}/figure-ablation.png",
         svg="results/figures/{dataset}/figure-ablation.svg",
@@ -160,7 +149,6 @@ rule figure_ablation:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        code=code_of("figure_ablation"),
         way=lambda w: settings(w.dataset)["reptile"]["way"],
         learning_rate=lambda w: settings(w.dataset)["reptile"]["inner_learning_rate"],
         cases=lambda w: cases_of("ablation", settings(w.dataset)),
@@ -172,7 +160,7 @@ rule figure_ablation:
 
 rule figure_delta:
     input:
-        tables=lambda w: tables_of(w.dataset, "delta"),
+        tables=lambda w: targets.tables_of(w.dataset, "delta"),
         norms=rules.kernel_norms.output[0],
     output:
         png="results/figures/{dataset}/figure-delta.png",
@@ -183,7 +171,6 @@ rule figure_delta:
     conda:
         "../envs/fedmeta.yaml"
     params:
-        code=code_of("figure_delta"),
         way=lambda w: settings(w.dataset)["reptile"]["way"],
         cases=lambda w: cases_of("delta", settings(w.dataset)),
         defences=lambda w: {norms: with_norms(norms, settings(w.dataset)) for norms in NORMS},
