@@ -16,7 +16,7 @@ include: "workflow/rules/defences.smk"
 include: "workflow/rules/reporting.smk"
 
 
-guard.count_code(workflow, code)
+guard.complete_rules(workflow, code)
 
 
 rule all:

@@ -78,7 +78,7 @@ def exclusive(path: str | os.PathLike) -> Iterator[None]:
 
 
 def abandoned(folders: Iterable[str | os.PathLike]) -> list[Path]:
-    """Return the files in the folders that were `exclusive` to a process that has been killed, and forget about them."""
+    """Return the files in the folders that were `exclusive` to a process that was killed, and remove its locks."""
     found = []
     for folder in folders:
         for lock_path in sorted(Path(folder).rglob(".*.lock")):

@@ -33,15 +33,17 @@ def before_all(workflow, jobs: Jobs, raw: RawData, code: Code) -> None:
         one_line(preflight.check_data, jobs, raw, code)
 
 
-def count_code(workflow, code: Code) -> None:
-    """Give each rule with a script the param `code`: the versions of the script and of the modules that it reaches.
+def complete_rules(workflow, code: Code) -> None:
+    """Give each rule with a script what all of them have: the environment, and the param `code`.
 
-    A param rather than input: what counts is the content when the run began, not a time of modification, and not what
-    a file has been edited to by the time the stage has finished.
+    That is the versions of the script and of the modules that it reaches. A param rather than input: what counts is
+    the content when the run began, not a time of modification, and not what a file has been edited to by the time the
+    stage has finished.
     """
     for rule in workflow.rules:
         if rule.script:
             rule.set_params(code=code.of_rule(rule.script))
+            rule.conda_env = "../envs/fedmeta.yaml"
     code.save()
 
 

@@ -15,8 +15,6 @@ rule attack:
         "logs/attack/{dataset}/seed-{seed}/{scope}.log",
     benchmark:
         "logs/benchmarks/attack/{dataset}/seed-{seed}/{scope}.tsv"
-    conda:
-        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,

@@ -15,6 +15,7 @@ sys.path.insert(0, workflow.basedir)  # the library of this working copy, whiche
 from fedmeta.reporting.contents import FIGURES, NORMS, cases_of, contents_of, with_norms
 from workflow.lib import guard
 from workflow.lib.code import Code
+from workflow.lib.keys import EVALUATION, LEARNING, SCALE
 from workflow.lib.jobs import Jobs, typed, variant_of
 from workflow.lib.raw_data import RawData
 from workflow.lib.targets import MATCHING, RUN, SUPERVISED, Targets, model_of, scopes_of

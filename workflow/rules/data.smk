@@ -15,8 +15,6 @@ rule resize:
         "logs/resize/{dataset}.log",
     benchmark:
         "logs/benchmarks/resize/{dataset}.tsv"
-    conda:
-        "../envs/fedmeta.yaml"
     params:
         reader=lambda w: code.versions(f"fedmeta/data/{w.dataset}.py"),
         dataset=lambda w: w.dataset,
@@ -39,8 +37,6 @@ rule augment:
         "logs/augment/{dataset}.log",
     benchmark:
         "logs/benchmarks/augment/{dataset}.tsv"
-    conda:
-        "../envs/fedmeta.yaml"
     params:
         rotations=lambda w: settings(w.dataset)["data"]["rotations"],
     message:
@@ -59,8 +55,6 @@ rule split:
         "logs/split/{dataset}/seed-{seed}.log",
     benchmark:
         "logs/benchmarks/split/{dataset}/seed-{seed}.tsv"
-    conda:
-        "../envs/fedmeta.yaml"
     params:
         settings=take("split", "federation.users", "federation.attacker"),
         seed=lambda w: int(w.seed),
@@ -84,8 +78,6 @@ rule stamp:
         "logs/stamp/{dataset}/seed-{seed}.log",
     benchmark:
         "logs/benchmarks/stamp/{dataset}/seed-{seed}.tsv"
-    conda:
-        "../envs/fedmeta.yaml"
     params:
         trigger=lambda w: settings(w.dataset)["data"]["trigger"],
     message:
@@ -105,8 +97,6 @@ rule contact_sheet:
         "results/figures/{dataset}/attack-seed-{seed}.png",
     log:
         "logs/contact_sheet/{dataset}/seed-{seed}.log",
-    conda:
-        "../envs/fedmeta.yaml"
     params:
         trigger=lambda w: settings(w.dataset)["data"]["trigger"],
     message:

@@ -14,8 +14,6 @@ rule fine_tune:
         "logs/benchmarks/fine_tune/{dataset}/seed-{seed}/{scope}/{variant}/client-{client}.tsv"
     wildcard_constraints:
         variant=SUPERVISED,
-    conda:
-        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
@@ -44,8 +42,6 @@ rule defend:
         "logs/benchmarks/defend/{dataset}/seed-{seed}/{scope}/{variant}/client-{client}.tsv"
     wildcard_constraints:
         variant=MATCHING,
-    conda:
-        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,

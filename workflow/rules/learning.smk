@@ -2,7 +2,6 @@
 # Benign meta-training, before and after the attack
 # scope: excluded | included, the backdoor and target classes from or in benign data
 # ----------------------------------------------------------------------
-LEARNING = ["engine", "model", "federation", "reptile"]
 
 
 rule pretrain:
@@ -16,8 +15,6 @@ rule pretrain:
         "logs/pretrain/{dataset}/seed-{seed}/{scope}.log",
     benchmark:
         "logs/benchmarks/pretrain/{dataset}/seed-{seed}/{scope}.tsv"
-    conda:
-        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
@@ -43,8 +40,6 @@ rule meta_train_after:
         "logs/meta_train_after/{dataset}/seed-{seed}/{scope}.log",
     benchmark:
         "logs/benchmarks/meta_train_after/{dataset}/seed-{seed}/{scope}.tsv"
-    conda:
-        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
@@ -69,8 +64,6 @@ rule local_meta_train:
         "logs/local_meta_train/{dataset}/seed-{seed}/{scope}/local-{episodes}/client-{client}/{model}.log",
     benchmark:
         "logs/benchmarks/local_meta_train/{dataset}/seed-{seed}/{scope}/local-{episodes}/client-{client}/{model}.tsv"
-    conda:
-        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,

@@ -1,30 +1,6 @@
 # ----------------------------------------------------------------------
 # Tidy metrics, summaries, run times, figures
 # ----------------------------------------------------------------------
-SCALE = [
-    "data.size",
-    "federation.selected",
-    "model.filters",
-    "reptile.way",
-    "reptile.shot",
-    "reptile.inner_batch",
-    "reptile.meta_batch",
-    "pretrain.rounds",
-    "pretrain.meta_steps",
-    "attack.meta_steps",
-    "attack.meta_batch",
-    "attack.inner_epochs",
-    "meta_train_after.rounds",
-    "meta_train_after.meta_steps",
-    "evaluation.episodes",
-    "evaluation.cases",
-    "fine_tuning.iterations",
-    "glorot_mix.norms",
-    "matching.gates",
-    "matching.scales",
-]
-
-
 rule aggregate:
     input:
         tables=targets.metrics_tables(),
@@ -33,8 +9,6 @@ rule aggregate:
     log:
         "logs/aggregate.log",
     localrule: True
-    conda:
-        "../envs/fedmeta.yaml"
     message:
         "Gathering the metrics of all runs"
     script:
@@ -49,8 +23,6 @@ rule summary:
     log:
         "logs/summary.log",
     localrule: True
-    conda:
-        "../envs/fedmeta.yaml"
     message:
         "Summarising the metrics"
     script:
@@ -65,8 +37,6 @@ rule run_times:
     log:
         "logs/run_times.log",
     localrule: True
-    conda:
-        "../envs/fedmeta.yaml"
     message:
         "Gathering the run times"
     script:
@@ -87,8 +57,6 @@ rule kernel_norms:
     log:
         "logs/kernel_norms/{dataset}.log",
     localrule: True
-    conda:
-        "../envs/fedmeta.yaml"
     message:
         "Measuring the kernels of the models of {wildcards.dataset}"
     script:
@@ -107,8 +75,6 @@ rule paper_against_ours:
     log:
         "logs/paper_against_ours.log",
     localrule: True
-    conda:
-        "../envs/fedmeta.yaml"
     params:
         settings=jobs.take_each(*SCALE),
     message:
@@ -126,8 +92,6 @@ rule figure:
     log:
         "logs/figure/{dataset}/{figure}.log",
     localrule: True
-    conda:
-        "../envs/fedmeta.yaml"
     params:
         way=lambda w: settings(w.dataset)["reptile"]["way"],
         content=lambda w: list(contents_of(w.figure, settings(w.dataset))[0]),
@@ -146,8 +110,6 @@ rule figure_ablation:
     log:
         "logs/figure/{dataset}/ablation.log",
     localrule: True
-    conda:
-        "../envs/fedmeta.yaml"
     params:
         way=lambda w: settings(w.dataset)["reptile"]["way"],
         learning_rate=lambda w: settings(w.dataset)["reptile"]["inner_learning_rate"],
@@ -168,8 +130,6 @@ rule figure_delta:
     log:
         "logs/figure/{dataset}/delta.log",
     localrule: True
-    conda:
-        "../envs/fedmeta.yaml"
     params:
         way=lambda w: settings(w.dataset)["reptile"]["way"],
         cases=lambda w: cases_of("delta", settings(w.dataset)),
