@@ -22,22 +22,9 @@ from pathlib import Path
 
 import psutil
 import yaml
-from interruption import draw_characters
 from snakemake.utils import update_config
-from test_workflow import MEASURED, copy_project
+from tiniest import call, command, made, make_project
 
-TINIEST = {
-    "datasets": ["omniglot"],
-    "figures": [3],
-    "split": {"meta_training_classes": 24, "meta_testing_classes": 6},
-    "model": {"filters": 4},
-    "data": {"size": 16, "rotations": [0, 90]},
-    "pretrain": {"rounds": 2, "meta_steps": 1},
-    "reptile": {"inner_steps": 2, "meta_batch": 2},
-    "attack": {"meta_steps": 1, "meta_batch": 2, "inner_epochs": 1},
-    "meta_train_after": {"rounds": 2, "meta_steps": 1},
-    "evaluation": {"episodes": 2, "inner_steps": 2, "rounds": [0, 1, 2], "cases": ["a"]},
-}
 RULES = ("resize", "augment", "split", "stamp", "pretrain", "attack", "meta_train_after", "evaluate", "aggregate")
 RULES += ("figure", "summary", "contact_sheet", "paper_against_ours")
 TARGETS = (
@@ -71,26 +58,6 @@ def edit(folder: Path, what: str) -> None:
     elif what != "nothing":
         module = folder / what
         module.write_text(module.read_text() + "\nEDITED = True\n")
-
-
-def command(target: str, *options: str) -> list[str]:
-    """Return the call; targets come first."""
-    cores = ("--cores", "2", "--resources", "gpu=1")
-    return [sys.executable, "-m", "snakemake", *filter(None, [target]), *cores, *options]
-
-
-def call(folder: Path, target: str, *options: str) -> subprocess.CompletedProcess:
-    return subprocess.run(command(target, *options), cwd=folder, capture_output=True, text=True, check=False)
-
-
-def made(folder: Path, hidden: bool = False) -> dict[str, bytes]:
-    """Return the content of what runs have made, by path."""
-    paths = (path for name in ("results", "data/prepared") for path in sorted((folder / name).rglob("*")))
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in paths
-        if path.is_file() and path.name.startswith(".") == hidden and path.name not in MEASURED
-    }
 
 
 class Pair:
@@ -191,26 +158,17 @@ class Trial:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.base = self.fresh()
-        self.expected = {"nothing": made(self.base)}
-
-    def fresh(self) -> Path:
-        """Return a run from nothing."""
-        folder = copy_project(self.folder / "base")
-        config = yaml.safe_load((folder / "config.yaml").read_text())
-        update_config(config, TINIEST)
-        (folder / "config.yaml").write_text(yaml.safe_dump(config))
-        draw_characters(folder / "data/raw/omniglot", 36)
-        run = call(folder, "")
+        self.base = make_project(folder / "base")
+        run = call(self.base)
         assert run.returncode == 0, run.stderr
-        return folder
+        self.expected = {"nothing": made(self.base)}
 
     def undisturbed(self, what: str) -> dict[str, bytes]:
         """Return the files after an edit and a call."""
         if what not in self.expected:
             folder = self.copy("undisturbed")
             edit(folder, what)
-            run = call(folder, "")
+            run = call(folder)
             assert run.returncode == 0, run.stderr
             self.expected[what] = made(folder)
         return self.expected[what]
