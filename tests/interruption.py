@@ -149,10 +149,18 @@ class Project:
         """Content of all files that runs have made, hidden ones too, by path; measured times apart."""
         paths = [path for name in ("results", "data/prepared") for path in (self.folder / name).rglob("*")]
         return {
-            str(path.relative_to(self.folder)): path.read_bytes()
+            str(path.relative_to(self.folder)): timeless(path)
             for path in paths
-            if path.is_file() and path.name not in MEASURED
+            if path.is_file() and path.name.removeprefix(".").removesuffix(".kept") not in MEASURED
         }
+
+
+def timeless(path: Path) -> bytes:
+    """Content of a file, of a record of what was made without the times and what depends on measured times."""
+    if not path.name.endswith(".made"):
+        return path.read_bytes()
+    text = re.sub(rb'"mtime_ns": \d+', b"", path.read_bytes())
+    return b"" if any(name.encode() in text for name in MEASURED) else text
 
 
 class Call:

@@ -13,6 +13,8 @@ import pytest
 from test_workflow import ROOT, error_lines
 from tiniest import EXCLUDED, call, command, made, make_project
 
+from fedmeta.made import read_record
+
 FOLLOWS = ["attack", "meta_train_after", "evaluate", "aggregate", "figure", "run_times", "summary"]
 FOLLOWS += ["paper_against_ours", "all"]
 PRETRAINED = f"{EXCLUDED}/pretrained.safetensors"
@@ -171,7 +173,6 @@ def test_a_mistake_is_one_line_and_costs_nothing(project, finished):
         "split={meta_training_classes: 9999}": "9999 classes for meta-training",
         "evaluation={shot: 30}": "only",
         "data={trigger: {colour: [1, 2, 3]}}": "colour has 3 numbers, the images have 1 channel",
-        "data={rotations: [90]}": "put 0 among data.rotations",
         "raw_data=nowhere": "set raw_data to the folder that has it, or delete data/prepared/omniglot",
     }.items():
         run = call(project, "", "--config", mistake)
@@ -219,3 +220,26 @@ def test_after_a_kill_of_snakemake_the_call_ends_as_undisturbed(project, finishe
     psutil.wait_procs(children, 60)
     assert call(project, "", "--unlock").returncode == 0
     assert_recovers(project, finished)
+
+
+@pytest.mark.slow
+def test_a_second_working_copy_takes_results_from_the_first(finished, tmp_path, monkeypatch):
+    store = tmp_path / "store"
+    monkeypatch.setenv("FEDMETA_STORE", str(store))
+    first, second, third = (make_project(tmp_path / name) for name in ("first", "second", "third"))
+    assert call(first).returncode == 0
+    shared = sorted(store.iterdir())
+    damaged = store / read_record(first / PRETRAINED).key / "0"
+    for folder, logged in ((second, "nothing to compute"), (third, "making it anew")):
+        if folder == third:
+            damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+        run = call(folder, "", "--config", "threads=1")
+        assert run.returncode == 0, run.stderr
+        assert made(folder) == made(first) == made(finished)
+        assert logged in (folder / "logs/pretrain/omniglot/seed-1/excluded.log").read_text()
+        assert "Nothing to be done" in call(folder).stderr
+        assert sorted(store.iterdir()) == shared
+    times = (second / "results/tables/run_times.csv").read_text()
+    assert "pretrain" not in times
+    monkeypatch.delenv("FEDMETA_STORE")
+    assert "Nothing to be done" in call(second).stderr

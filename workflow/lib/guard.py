@@ -57,7 +57,7 @@ def remake(workflow) -> Callable[[object], list[str]]:
     looked = []
 
     def nothing(wildcards) -> list[str]:
-        if workflow.is_main_process and workflow.dag and not looked:
+        if workflow.is_main_process and workflow.dag is not None and not looked:
             looked.append(True)
             force(workflow)
         return []

@@ -88,8 +88,6 @@ def check_images(images: str, classes: str, own: dict) -> None:
 
     bank = ImageBank.open(images, classes)
     stamp(np.zeros_like(bank.images[:1]), own["data"]["trigger"])
-    if 0 not in own["data"]["rotations"]:
-        raise FedmetaError("reserved classes are shown upright: put 0 among data.rotations")
     for seed in own["seeds"]:
         assignments = draw_split(bank.classes, {**own["split"], **own["federation"]}, int(seed))
         require_enough(bank, Split(assignments, bank), own)
