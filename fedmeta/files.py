@@ -82,7 +82,7 @@ def abandoned(folders: Iterable[str | os.PathLike]) -> list[Path]:
     found = []
     for folder in folders:
         for lock_path in sorted(Path(folder).rglob(".*.lock")):
-            with contextlib.suppress(OSError), open(lock_path) as lock:
+            with contextlib.suppress(OSError), open(lock_path, "r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 lock_path.unlink()
                 found.append(lock_path.with_name(lock_path.name[1:].removesuffix(".lock")))

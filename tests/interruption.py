@@ -18,6 +18,8 @@ from PIL import Image
 from snakemake.utils import update_config
 from test_workflow import MEASURED, ROOT, copy_project
 
+from fedmeta.made import kept, record_of
+
 # Small enough to run often, long enough to be killed in the midst: every stage saves its work 48 times or more.
 SMALL = {
     "datasets": ["omniglot"],
@@ -88,7 +90,8 @@ class Project:
         """This project with all that it has made, but for the output of `stage`, in another folder."""
         shutil.copytree(self.folder, folder, symlinks=True)
         twin = Project(folder, stage)
-        twin.target.unlink(missing_ok=True)
+        for path in (twin.target, kept(twin.target), record_of(twin.target)):
+            path.unlink(missing_ok=True)
         return twin
 
     @property

@@ -16,6 +16,8 @@ from cluster import GPU_NODE, wait_until
 from test_workflow import MEASURED
 from working_copy import ROOT, TINY, Call, WorkingCopy
 
+from fedmeta.made import kept, record_of
+
 pytestmark = pytest.mark.slurm
 
 
@@ -181,7 +183,9 @@ def outcomes(finished):
         futures = {}
         for name, (scenario, *details) in CASES.items():
             copy = finished.twin(finished.folder.with_name(name.replace(" ", "-")))
-            (copy.folder / TINY.target).unlink()
+            target = copy.folder / TINY.target
+            for path in (target, kept(target), record_of(target)):
+                path.unlink()
             # The only GPU would make the cases wait for one another, and the orphan's rerun for the orphan.
             profile = "profiles/slurm" if lose_node in details else profile_without_gpu(copy)
             futures[name] = threads.submit(scenario, copy, expected, profile, *details)
