@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores all --resources gpu=1
 
-.PHONY: run setup test test-slow test-slurm bench why lint lock clean help
+.PHONY: run setup test test-slow test-slurm mutants bench why lint schema lock clean help
 .DEFAULT_GOAL := run
 
 run: setup ## set up, run the default experiment (config.yaml) and say where the figures are
@@ -29,6 +29,9 @@ test-slow: setup ## run the tests that take long, too
 test-slurm: setup ## run the tests on a Slurm cluster that they start on this machine, as root
 	$(BIN)/python -m pytest -rs -m slurm tests/slurm
 
+mutants: setup ## break the code on purpose, one place at a time, and see that a test notices
+	$(BIN)/python tests/mutants.py
+
 bench: setup ## time episodes against what people write and against the bare convolutions
 	$(BIN)/python benchmarks/episodes.py
 
@@ -40,6 +43,9 @@ lint: setup ## check style and the workflow's own lint
 
 lock: setup ## write requirements.lock anew from what is installed
 	$(BIN)/python -m pip freeze --exclude-editable | grep -vE '^(nvidia|cuda|triton)' > requirements.lock
+
+schema: setup ## write the config's JSON schema anew from fedmeta/settings
+	$(BIN)/python -m fedmeta.settings > workflow/schemas/config.schema.json
 
 clean: ## remove the environment, the prepared data and the results
 	rm -rf $(VENV) data/prepared results logs .snakemake

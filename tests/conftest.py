@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from random_bank import make_bank
+from stage_runs import load_stages, make_data, small_settings
 
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.episodes import BenignEpisodes, EpisodeShape
@@ -29,6 +30,23 @@ def network() -> Conv4:
 def samplers(bank, pool):
     shape = EpisodeShape(way=3, shot=4, inner_steps=3, inner_batch=5)
     return {f"user {user}": BenignEpisodes(bank, pool[user : user + 8], shape, 7, "test") for user in (1, 2, 3)}
+
+
+@pytest.fixture(scope="session")
+def stages():
+    """The function of each stage's script, by the name of its rule."""
+    return load_stages()
+
+
+@pytest.fixture(scope="session")
+def settings() -> dict:
+    return small_settings()
+
+
+@pytest.fixture(scope="session")
+def stage_data(settings, tmp_path_factory) -> dict[str, str]:
+    """The files that the data stages make, by their names in the rules."""
+    return make_data(settings, tmp_path_factory.mktemp("stage_data"))
 
 
 @pytest.fixture(autouse=True)

@@ -67,7 +67,7 @@ def row_of(name, *frames, **arguments):
 
 def verdict_of(name, *frames):
     row = row_of(name, *frames)
-    return row.verdict, row.same_direction
+    return row.verdict
 
 
 def attack(accuracy):

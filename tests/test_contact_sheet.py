@@ -1,10 +1,11 @@
 """The attack at a glance: what its titles say."""
 
+import matplotlib.text
 import pytest
 from random_bank import make_bank
 
 from fedmeta.data.bank import ImageBank
-from fedmeta.data.contact_sheet import panels
+from fedmeta.data.contact_sheet import contact_sheet, panels
 from fedmeta.data.splits import Split, draw_split
 
 SETTINGS = {
@@ -35,3 +36,25 @@ def test_the_title_says_that_all_are_extra_images():
     split, bank, keyed = drawn(0)
     bank = ImageBank(bank.images, [c._replace(extra=5) for c in bank.classes])
     assert panels(split, bank, keyed, TRIGGER)[-1].title.endswith("(6 images, all extra ones)")
+
+
+@pytest.mark.parametrize("name", ["$x^{$", r"$\frac{$", "$a$ and $b$", "100% of \\$ {x}_1"])
+def test_names_of_classes_are_shown_as_they_are(tmp_path, monkeypatch, name):
+    split, bank, keyed = drawn(0)
+    bank = ImageBank(bank.images, [c._replace(name=f"{name} {c.name}") for c in bank.classes])
+    settings = SETTINGS | {"target": f"{name} class 0", "backdoor": [f"{name} class 1", f"{name} class 2"]}
+    split = Split(draw_split(bank.classes, settings, 1), bank)
+    shown = []
+    drawn_text = matplotlib.text.Text._preprocess_math
+
+    def note(text, words):
+        words, mathematics = drawn_text(text, words)
+        shown.append((words, mathematics))
+        return words, mathematics
+
+    monkeypatch.setattr(matplotlib.text.Text, "_preprocess_math", note)
+    contact_sheet(split, bank, keyed, TRIGGER, tmp_path / "sheet.png")
+    assert {(words, bool(mathematics)) for words, mathematics in shown if name in words} == {
+        (f"(a) target class: {name} class 0", False), (f"{name} class 1", False), (f"{name} class 2", False),
+    }  # fmt: skip
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")

@@ -6,7 +6,16 @@ import pytest
 import yaml
 
 from fedmeta.reporting import results
-from fedmeta.reporting.contents import ABLATIONS, FIGURES, Content, cases_of, changes, contents_of, with_norms
+from fedmeta.reporting.contents import (
+    ABLATIONS,
+    FIGURES,
+    Content,
+    cases_of,
+    changes,
+    contents_of,
+    control_of,
+    with_norms,
+)
 
 ROOT = Path(__file__).parents[1]
 FULL = Content("matching", "matching", 0.3)
@@ -30,8 +39,8 @@ def test_every_figure_of_the_paper_is_in_the_table():
 @pytest.mark.parametrize(
     ("overlay", "names"),
     [
-        ("paper.yaml", [*FIGURES, "ablation", "delta"]),
-        ("omniglot.yaml", ["3", "5", "7", *(f"A{number}" for number in range(1, 7)), "ablation", "delta"]),
+        ("paper.yaml", [*FIGURES, "order", "ablation", "delta"]),
+        ("omniglot.yaml", ["3", "5", "7", *(f"A{number}" for number in range(1, 7)), "order", "ablation", "delta"]),
     ],
 )
 def test_a_published_run_has_the_figures_by_the_papers_names(overlay, names):
@@ -48,12 +57,33 @@ def test_the_figure_over_delta_looks_closely_where_the_attack_returns_and_has_wh
 def test_figures_after_local_meta_training_take_its_length_from_the_config(settings):
     settings["local_meta_training"]["episodes"] = [15, 40]
     shown = {name: contents_of(name, settings) for name in ("A8", "A9", "A10", "A11")}
+    fresh = Content("matching", "matching", 0.0)
     assert shown == {
         "A8": [Content("fine_tuning", "glorot_mix_local_15", 0.3)],
-        "A9": [Content("matching", "matching_local_15", 0.3)],
+        "A9": [Content("matching", "matching_local_15", 0.3), fresh],
         "A10": [Content("fine_tuning", "glorot_mix_local_40", 0.3)],
-        "A11": [Content("matching", "matching_local_40", 0.3)],
+        "A11": [Content("matching", "matching_local_40", 0.3), fresh],
     }
+
+
+@pytest.mark.parametrize("own", ["last", "random"])
+def test_the_figure_of_orders_shows_both_whichever_the_config_names(settings, own):
+    settings["evaluation"]["target_output"] = own
+    contents = contents_of("order", settings)
+    outputs = []
+    for content in contents:
+        changed = changes(content.defence, settings).get("evaluation", {})
+        outputs.append({**settings["evaluation"], **changed}["target_output"])
+    assert outputs == ["last", "random"]
+    assert Content("fine_tuning") in contents  # the table of figure 5 serves for one of them
+
+
+def test_the_papers_defence_has_a_fresh_network_as_its_control(settings):
+    for figure in ("7", "8"):
+        assert contents_of(figure, settings) == [FULL, FULL._replace(delta=0.0)]
+    assert control_of(FIGURES["A5"]) == Content("matching", "matching_other_episodes", 0.0)
+    for figure in ("3", "5", "A1", "A3", "A4", "A6"):
+        assert contents_of(figure, settings) == [FIGURES[figure]]
 
 
 def test_the_ablation_leaves_out_one_part_at_a_time(settings):

@@ -26,7 +26,7 @@ class WithQueries:
     """Adds another user's images as queries, for engines that are asked to observe."""
 
     def __init__(self, sampler, other):
-        self.sampler, self.other = sampler, other
+        self.sampler, self.other, self.shape = sampler, other, sampler.shape
 
     def draw(self, *names):
         episode, other = self.sampler.draw(*names), self.other.draw(*names)
@@ -93,6 +93,26 @@ def test_batched_equals_serial_but_for_rounding(samplers, works, batch_norm):
         torch.testing.assert_close(outcome.adapted.second_moment, reference.adapted.second_moment, rtol=1e-3, atol=1e-6)
         assert outcome.adapted.taken == reference.adapted.taken
         assert outcome.loss == pytest.approx(reference.loss, rel=1e-3)
+
+
+def test_batched_runs_works_of_different_shapes_in_one_call(network, samplers, bank, pool, starts):
+    """As in the attacked round: the attacker's episodes are longer and, with `persist`, its meta-batch is another."""
+    attacker = BenignEpisodes(bank, pool, EpisodeShape(3, 4, 7, 5), 7, "attack")
+    samplers = {**samplers, "attacker": attacker}
+    works = [
+        Work(0, "attacker", ((0, 4, 0), (0, 4, 1), (0, 4, 2))),
+        Work(1, "user 2", ((0, 2, 0), (0, 2, 1))),
+        Work(0, "attacker", ((0, 4, 3),)),
+        Work(2, "user 3", ((0, 3, 0), (0, 3, 1))),
+    ]
+    learner = Supervised(network, 1e-3)
+    with Serial(learner, samplers) as engine:
+        expected = list(engine.run(starts, works))
+    with Batched(learner, samplers, "cpu", width=3) as engine:
+        outcomes = list(engine.run(starts, works))
+    assert [outcome.adapted.taken for outcome in outcomes] == [21, 6, 7, 6]
+    for outcome, reference in zip(outcomes, expected, strict=True):
+        torch.testing.assert_close(outcome.adapted.parameters, reference.adapted.parameters, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["supervised", "matching"])

@@ -45,7 +45,9 @@ def data() -> EvaluationData:
         pools(bank, range(10), slice(0, 15)),
         pools(bank, range(10), slice(15, 20)),
         bank.rows(10)[:10],
+        bank.rows(10)[15:],
         pools(bank, range(11, 15), slice(0, 10)),
+        [bank.rows(k)[:0] if k == 11 else bank.rows(k)[18:] for k in range(11, 15)],
         numbered_bank(4, 5, first=1000),
         numbered_bank(4, 5, first=2000),
         pools(bank, range(15, 25), slice(0, 20)),
@@ -138,6 +140,25 @@ def test_support_of_ordinary_classes_comes_from_training_and_queries_from_valida
     queries = numbers_of(episode.queries)[episode.groups["main_task"]]
     assert all(n % 20 < 15 for n in support if n // 20 < 10)
     assert all(n % 20 >= 15 for n in queries if n // 20 < 10)
+
+
+def test_queries_of_reserved_classes_are_examples_that_nobody_trains_on(data):
+    """The target's examples 15 to 19 and a backdoor class's 18 and 19; of class 11, which has none, benign ones."""
+    sampler = EvaluationEpisodes(data, "c", "random", EpisodeShape(5, 5, 3, 10), 5, (1, 1))
+    asked = {k: set() for k in range(10, 15)}
+    for name in range(60):
+        episode = sampler.draw(2, name)
+        for number in numbers_of(episode.queries)[episode.groups["main_task"]]:
+            if number // 20 in asked:
+                asked[number // 20].add(number % 20)
+    assert asked == {10: set(range(15, 20)), 11: set(range(10)), **{k: {18, 19} for k in (12, 13, 14)}}
+
+
+def test_meta_testing_queries_are_none_of_the_support(data):
+    for name in range(20):
+        episode = MetaTestingEpisodes(data, EpisodeShape(5, 5, 3, 10), 15, (1, 1)).draw(2, name)
+        assert len(set(numbers_of(episode.support))) == 25
+        assert len(set(numbers_of(episode.queries)) - set(numbers_of(episode.support))) == 75
 
 
 def test_episode_seed_draws_other_evaluation_episodes(data):

@@ -266,3 +266,25 @@ def test_a_missing_metric_is_left_out_of_panel_and_legend(tmp_path):
     figure = figures.figure_meta_training(frame, "omniglot", tmp_path / "figure", way=5)
     assert "main task" not in legend_of(figure)[1]
     assert "meta-testing" in legend_of(figure)[1]
+
+
+def test_the_control_of_a_fresh_network_is_drawn_beside_the_papers_delta(tmp_path):
+    fresh = metrics(("matching", "matching", 0.0))
+    fresh = fresh.assign(value=np.where(fresh.metric == "meta_testing", 0.5 + fresh.value / 4, 0.0))
+    frame = pd.concat([metrics(MATCHING), fresh, fresh.assign(delta=0.6, value=0.1)])
+    figure = figures.draw_figure(FIGURES["7"], frame, "omniglot", tmp_path / "figure", way=5)
+    wanted = fresh[(fresh.metric == "meta_testing") & (fresh.model == "attacked")]
+    for (case, client), axes in zip(itertools.product("abc", (2, 3)), figure.axes, strict=True):
+        own = wanted[(wanted.case == case) & (wanted.client == client)]
+        line = lines_of(axes)["meta-testing, fresh network"]
+        assert line.get_ydata() == pytest.approx(100 * own.groupby("step").value.mean())
+        assert list(line.get_xdata()) == [0, 1, 10, 100]
+        assert line.get_linewidth() < lines_of(axes)["meta-testing"].get_linewidth()
+        assert_lines_show_means(
+            axes, frame[(frame.delta == 0.3) & (frame.case == case) & (frame.client == client)], (0, 1, 10, 100)
+        )
+    legend, labels = legend_of(figure)
+    assert labels.count("meta-testing, fresh network") == 1
+    assert "fresh network: the same defence with δ = 0" in legend.get_title().get_text()
+    alone = figures.draw_figure(FIGURES["7"], metrics(MATCHING), "omniglot", tmp_path / "figure", way=5)
+    assert "fresh network" not in legend_of(alone)[0].get_title().get_text()

@@ -120,7 +120,7 @@ def test_a_corrupt_image_is_named(tmp_path, kind):
     assert name.endswith(SUFFIXES)
     for data in (b"", b"no image", whole[: len(whole) // 2]):
         put(tmp_path, {"a/1.png": encoded(noise(1)), name: data})
-        with pytest.raises(FedmetaError, match=rf"{name} is no image that can be read \(.*mend or remove it"):
+        with pytest.raises(FedmetaError, match=rf"{name} cannot be read as an image \(.*fix or remove it"):
             read_all(tmp_path)
 
 

@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from fedmeta.defences.glorot_mix import GlorotMix
-from fedmeta.defences.matching import Matching, attention, class_log_probabilities, require_shot
-from fedmeta.errors import FedmetaError
+from fedmeta.defences.matching import Matching, attention, class_log_probabilities
 from fedmeta.learning.conv4 import Conv4
 from fedmeta.learning.engine import Serial, Start, Work, as_images
 from fedmeta.learning.reptile import Learner
@@ -181,11 +180,6 @@ def test_before_fine_tuning_the_attention_is_plain_cosine_attention_on_the_mix(n
     ) as engine:
         (outcome,) = engine.run([Start.fresh(model)], [Work(0, "it", ((1, 1),))], [0])
     assert outcome.scores == [{"same class": 1.0}]
-
-
-def test_one_example_a_class_is_refused():
-    with pytest.raises(FedmetaError, match="at least 2 examples"):
-        require_shot(1)
 
 
 @pytest.mark.parametrize("batch_norm", ["batch", "running"])

@@ -240,11 +240,11 @@ def test_broken_files_are_named(tmp_path):
     damaged = bytearray(whole)
     damaged[200] ^= 0xFF
     archive.write_bytes(damaged)
-    with pytest.raises(FedmetaError, match=r"images\.zip: images/n02.*png is no image that can be read"):
+    with pytest.raises(FedmetaError, match=r"images\.zip: images/n02.*png cannot be read as an image"):
         read_all(tmp_path)
     write(tmp_path / "mini-imagenet-cache-train.pkl", b"\x80\x04")
     write(tmp_path / "mini-imagenet-cache-test.pkl", b"\x80\x04")
-    with pytest.raises(FedmetaError, match=r"cache-train\.pkl is cut short or no pickle of arrays"):
+    with pytest.raises(FedmetaError, match=r"cache-train\.pkl is cut short or not a pickle of arrays"):
         read(tmp_path, SIZE)
 
 

@@ -49,9 +49,11 @@ def test_every_figure_of_the_paper_and_our_own_can_be_asked_for_by_name(project)
     run = snakemake(project, *targets, "--dry-run", "--forceall", *SETTINGS)
     assert run.returncode == 0, run.stderr[-3000:]
     assert set(re.findall(r"Drawing figure (\w+) of image_folder", run.stdout)) == set(ALL_FIGURES) - {
+        "order",
         "ablation",
         "delta",
     }
+    assert "Drawing the attack with both orders of the victim's classes on image_folder" in run.stdout
     assert "Drawing the ablation of the defence on image_folder" in run.stdout
     assert "Drawing accuracy over delta of image_folder" in run.stdout
 
@@ -87,6 +89,6 @@ def test_a_corrupt_image_is_one_line_and_leaves_nothing(project):
     run = snakemake(project, "data/prepared/image_folder/resized.npy", *SETTINGS)
     broken.write_bytes(whole)
     assert run.returncode != 0
-    assert any("kind 3/4.png is no image that can be read" in line for line in error_lines(run))
+    assert any("kind 3/4.png cannot be read as an image" in line for line in error_lines(run))
     assert "Traceback" not in run.stderr
     assert not list((project / "data/prepared/image_folder").glob("*resized*"))

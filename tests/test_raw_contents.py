@@ -41,6 +41,11 @@ class TestRawData:
         shutil.rmtree(raw)
         assert not self.reruns(finished, raw.with_name("moved"))
 
+    def test_a_folder_named_like_an_archive_is_left_to_the_reader(self, finished, raw):
+        (raw / "omniglot/images_background.zip").unlink()
+        (raw / "omniglot/images_background.zip").mkdir()
+        assert set(self.reruns(finished, raw)) == {"resize"}
+
     def test_other_content_reruns_resize(self, finished, raw):
         (raw / "omniglot/images_background.zip").write_bytes(b"Archive")
         assert set(self.reruns(finished, raw)) == {"resize"}

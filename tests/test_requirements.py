@@ -30,21 +30,26 @@ def check(examples=20, reserved="shared", cases="abc", shot=10, test_shot=5, **s
             "reserved classes: class class 3 has only 6 .* 10 are",
         ),
         (
-            {"cases": "a", "benign": 6},
-            {"cases": "a", "benign": 5},
+            {"cases": "a", "benign": 6, "validation_examples": 0, "shot": 6},
+            {"cases": "a", "benign": 5, "validation_examples": 0, "shot": 6},
             "reserved classes: class class 3 has only 5 .* 6 are",
         ),
         (
-            {"cases": "a", "examples": 33, "reserved": "divided", "benign": 18},
-            {"cases": "a", "examples": 33, "reserved": "divided", "benign": 17},
-            "reserved classes: class class 3 has only 5 .* 6 are",
+            {"cases": "a", "benign": 5},
+            {"cases": "a", "benign": 4},
+            "reserved classes: class class 3 has only 4 .* 5 are",
+        ),
+        (
+            {"cases": "a", "examples": 33, "reserved": "divided", "benign": 15},
+            {"cases": "a", "examples": 33, "reserved": "divided", "benign": 14},
+            "reserved classes: class class 3 has only 4 .* 5 are",
         ),
         (
             {"validation_examples": 10},
             {"validation_examples": 11},
             r"meta-training: class class \d+ has only 9 .* 10 are",
         ),
-        ({"test_shot": 9}, {"test_shot": 10}, "reserved classes: class class 3 has only 10 examples .* 11 are"),
+        ({"test_shot": 9}, {"test_shot": 10}, "reserved classes: class class 8 has only 10 examples .* 11 are"),
         (
             {"cases": "a", "benign": 20, "examples": 40, "test_shot": 19},
             {"cases": "a", "benign": 30, "examples": 40, "test_shot": 36},

@@ -61,7 +61,11 @@ def test_no_image_has_two_roles_and_counts_are_those_asked_for(reserved):
 def test_reserved_classes_give_their_examples_in_order():
     split = draw_split(CLASSES, SETTINGS, seed=3)
     (target,) = by_class(split, "target").values()
-    assert target == {"benign": set(range(10)), "attacker": set(range(10, 15))}
+    assert target == {
+        "benign": set(range(10)),
+        "attacker": set(range(10, 15)),
+        "validation": set(range(15, 20)),
+    }
     for roles in by_class(split, "backdoor").values():
         assert roles == {
             "benign": set(range(10)),
@@ -127,11 +131,13 @@ def test_extra_images_serve_the_attack_s_sets_alone(extra):
         assert {len(set.union(*roles.values())) for roles in by_class(split, kind).values()} == {20}
     (target,) = by_class(split, "target").values()
     assert target == {"benign": set(range(14)), "attacker": set(range(14, 20))}
+    left_over = set(range(14, min(20, 10 + extra, 19)))
     for roles in by_class(split, "backdoor").values():
         assert roles == {
             "benign": set(range(min(14, 10 + extra))),  # they give way where there are too few extra ones
             "attack_training": set(range(10 + extra, 15 + extra)),
             "attack_validation": set(range(15 + extra, 20 + extra)),
+            **({"validation": left_over} if left_over else {}),
         }
 
 
@@ -150,9 +156,12 @@ def test_the_roles_of_mini_imagenet_are_the_paper_s():
         assert (len(training), set(testing)) == (62, set(range(20, 40)))
         assert all(len(roles["validation"]) == 20 for roles in training.values())
         (target,), (backdoor,) = by_class(split, "target").values(), by_class(split, "backdoor").values()
-        assert {role: len(examples) for role, examples in target.items()} == {"benign": 480, "attacker": 100}
+        held_out = {"validation": 20}
+        assert {role: len(examples) for role, examples in target.items()} == {
+            "benign": 480, "attacker": 100, **held_out,
+        }  # fmt: skip
         assert {role: len(examples) for role, examples in backdoor.items()} == {
-            "benign": benign, "attack_training": 100, "attack_validation": 50,
+            "benign": benign, "attack_training": 100, "attack_validation": 50, **(held_out if extra else {}),
         }  # fmt: skip
         held = Counter(a.user for a in split if a.kind == "target" and a.role == "benign")
         assert held == {2: 160, 3: 160, 4: 160}
@@ -229,6 +238,9 @@ def test_pools_are_the_rows_of_the_rotated_bank(reserved):
     for user in (2, 3, 4):
         assert plain([split.target_benign(user)]) == naive("target", "benign", [user, None], upright)
         assert plain(split.backdoor_benign(user)) == naive("backdoor", "benign", [user, None], upright)
+    target, backdoors = split.reserved_validation()
+    assert plain([target]) == naive("target", "validation", [None], upright)
+    assert plain(backdoors) == [[]] * 4  # all 20 examples have another role
     assert plain(split.meta_testing()) == naive("meta_testing", "meta_testing", [None], every)
     assert plain([split.target_attacker()]) == naive("target", "attacker", [1], upright)
     assert plain(split.backdoor("attack_training")) == naive("backdoor", "attack_training", [1], upright)
@@ -236,6 +248,18 @@ def test_pools_are_the_rows_of_the_rotated_bank(reserved):
 
     shares = [len(split.target_benign(user)) for user in (2, 3, 4)]
     assert shares == ([10, 10, 10] if reserved == "shared" else [4, 3, 3])
+
+
+def test_examples_left_over_are_held_out_for_each_reserved_class():
+    sizes = np.full(50, 20)
+    sizes[[2, 4]] = 27, 23
+    classes = [ImageClass(c.name, 0, k, int(sizes[:k].sum()), int(sizes[k])) for k, c in enumerate(CLASSES)]
+    names = {"target": "letter 2", "backdoor": ["letter 9", "letter 4"]}
+    bank = bank_of(classes, (90, 0))
+    target, backdoors = Split(draw_split(classes, SETTINGS | names, seed=0), bank).reserved_validation()
+    upright = {c.name: c.first for c in bank.classes if c.rotation == 0}
+    assert target.tolist() == [upright["letter 2"] + e for e in range(15, 20)]  # no more than validation_examples
+    assert [rows.tolist() for rows in backdoors] == [[], [upright["letter 4"] + e for e in range(10, 13)]]
 
 
 def test_training_and_validation_pools_speak_of_the_same_classes():

@@ -23,7 +23,7 @@ TINY = ("--configfile", "config/tiny.yaml")
 SIDE_BY_SIDE = ("--config", "threads=1")  # a core for each stage, where there is a GPU for each
 # Files with measured times in them: all others are the same bytes in every run.
 MEASURED = {"run_times.csv", *(f"paper_against_ours.{suffix}" for suffix in ("csv", "png", "svg"))}
-ALL_FIGURES = [*"345678", *(f"A{number}" for number in range(1, 12)), "ablation", "delta"]
+ALL_FIGURES = [*"345678", *(f"A{number}" for number in range(1, 12)), "order", "ablation", "delta"]
 
 
 def copy_project(folder: Path) -> Path:
@@ -100,13 +100,13 @@ def test_every_figure_of_the_paper_and_our_own_is_made_by_its_name(every_figure)
 def test_each_variant_of_the_defence_is_evaluated_under_its_name(every_figure):
     """Every table names the variant, has both models, and is of its own: no two variants give the same numbers."""
     tables = {
-        **{f"matching-{delta}": ("matching", delta) for delta in ("0.2", "0.3", "0.4", "0.6", "1")},
+        **{f"matching-{delta}": ("matching", delta) for delta in ("0", "0.2", "0.3", "0.4", "0.6", "1")},
         **{f"matching_{part}-0.3": (f"matching_{part}", "0.3") for part in ("no_gates", "no_scales", "no_warm_up")},
         **{f"matching_local_{count}-0.3": (f"matching_local_{count}", "0.3") for count in (5, 10)},
         **{f"matching_fresh_norms-{delta}": ("matching_fresh_norms", delta) for delta in ("0.3", "1")},
-        "matching_other_episodes-0.3": ("matching_other_episodes", "0.3"),
+        **{f"matching_other_episodes-{delta}": ("matching_other_episodes", delta) for delta in ("0", "0.3")},
     }
-    supervised = {"plain": ("", ""), "glorot_mix-0.3": ("glorot_mix", "0.3")}
+    supervised = {"plain": ("", ""), "target_random": ("target_random", ""), "glorot_mix-0.3": ("glorot_mix", "0.3")}
     supervised |= {f"glorot_mix_local_{count}-0.3": (f"glorot_mix_local_{count}", "0.3") for count in (5, 10)}
     excluded = every_figure / "results/glyphs/seed-1/excluded"
     for folder, named in (("defend", tables), ("fine_tune", supervised)):
@@ -198,14 +198,14 @@ def test_metrics_have_every_measurement_once(project):
         file.seek(0)
         rows = list(csv.DictReader(file))
     assert len({tuple(row.values())[:-1] for row in rows}) == len(rows)
-    steps = {"meta_training": 3, "fine_tuning": 3, "matching": 3}
+    steps = {"meta_training": 3, "fine_tuning": 3, "matching": 2 * 3}  # delta 0.3, and its control, delta 0
     for experiment, count in steps.items():
         own = [row for row in rows if row["experiment"] == experiment]
         # models x cases x steps x episodes x metrics
         assert len(own) == 2 * 3 * count * 3 * 4, experiment
         assert {(row["model"], row["case"]) for row in own} == {(m, c) for m in ("attacked", "clean") for c in "abc"}
     assert all(0 <= float(row["value"]) <= 1 for row in rows)
-    assert {row["defence"] + row["delta"] for row in rows} == {"", "matching0.3"}
+    assert {row["defence"] + row["delta"] for row in rows} == {"", "matching0.3", "matching0.0"}
 
 
 def test_before_the_attack_attacked_and_clean_are_the_same_model(project):
@@ -261,7 +261,7 @@ def test_misspelt_and_illegal_keys_are_one_clear_line(tmp_path):
     assert "config: unknown key 'inner_stepz' in reptile; did you mean 'inner_steps'?" in run.stderr
     (folder / "wrong.yaml").write_text("reptile: {inner_steps: -3}\n")
     run = snakemake(folder, "--configfile", "wrong.yaml")
-    assert "config: reptile.inner_steps: -3 is less than the minimum of 1" in run.stderr
+    assert "config: reptile.inner_steps: must be a whole number from 1 to 1000000, not -3" in run.stderr
     (folder / "wrong.yaml").write_text("evaluation: {clients: [1]}\n")
     run = snakemake(folder, "--configfile", "wrong.yaml")
     assert "config: evaluation.clients: user 1 is the attacker" in run.stderr
@@ -283,7 +283,7 @@ def test_a_truncated_archive_is_one_clear_line_and_leaves_nothing(tmp_path):
 
 def test_diverging_training_is_one_clear_line_and_leaves_nothing(project):
     run = snakemake(project, "results/glyphs/seed-9/excluded/pretrained.safetensors", *TINY, "--config", "seeds=[9]",
-                    'overrides={"glyphs": {"reptile": {"inner_learning_rate": 1.0e+30}}}')  # fmt: skip
+                    'overrides={"glyphs": {"federation": {"weight": 1.0e+38}}}')  # fmt: skip
     assert run.returncode != 0
     assert any("training diverged" in line and "lower inner_learning_rate" in line for line in error_lines(run))
     assert "Traceback" not in run.stderr

@@ -93,11 +93,12 @@ def _draw(panels: list[Panel], path: str | os.PathLike) -> None:
         grey = {"cmap": "gray_r", "vmin": 0, "vmax": 255} if montage.shape[-1] == 1 else {}
         axes.imshow(montage.squeeze(-1) if grey else montage, interpolation="nearest", aspect="auto", **grey)
         axes.set_axis_off()
-        axes.set_title(panel.title, loc="left", fontsize=10, pad=4)
+        # Names of classes are shown as they are: matplotlib takes what is between two $ for mathematics.
+        axes.set_title(panel.title, loc="left", fontsize=10, pad=4, parse_math=False)
         for row, label in enumerate(panel.labels):
             axes.annotate(
                 label, (1, 1 - (row + 0.5) / len(panel.rows)), (6, 0), "axes fraction", "offset points",
-                va="center", fontsize=8,
+                va="center", fontsize=8, parse_math=False,
             )  # fmt: skip
     with atomic_path(path) as temporary:
         figure.savefig(temporary, facecolor="white")

@@ -42,12 +42,6 @@ class Episode:
         return {metric: float(correct[group].mean()) for metric, group in self.groups.items()}
 
 
-class Sampler(Protocol):
-    """Draws the episode of a name."""
-
-    def draw(self, *names: int) -> Episode: ...
-
-
 @dataclass(frozen=True)
 class EpisodeShape:
     """`way` (N), `shot` (K), and how the support is cut into batches for `inner_steps` steps of SGD."""
@@ -56,6 +50,14 @@ class EpisodeShape:
     shot: int
     inner_steps: int
     inner_batch: int
+
+
+class Sampler(Protocol):
+    """Draws the episode of a name; all of its episodes have one `shape`."""
+
+    shape: EpisodeShape
+
+    def draw(self, *names: int) -> Episode: ...
 
 
 def draw_batches(random: np.random.Generator, examples: int, shape: EpisodeShape) -> np.ndarray:
@@ -136,7 +138,9 @@ class EvaluationData:
     support_pool: Pool
     query_pool: Pool
     target_rows: np.ndarray
+    target_queries: np.ndarray
     backdoor_pool: Pool
+    backdoor_queries: Pool
     attack_training: ImageBank
     attack_validation: ImageBank
     meta_testing_pool: Pool
@@ -144,12 +148,15 @@ class EvaluationData:
     @classmethod
     def of_client(cls, bank: ImageBank, split: Split, keyed: Sequence[ImageBank], client: int) -> "EvaluationData":
         """Return the data of `client` (a benign user); `keyed` are the attack training and validation sets."""
+        target_queries, backdoor_queries = split.reserved_validation()
         return cls(
             bank,
             split.training(client),
             split.validation(client),
             split.target_benign(client),
+            target_queries,
             split.backdoor_benign(client),
+            backdoor_queries,
             *keyed,
             split.meta_testing(),
         )
@@ -160,7 +167,9 @@ class EvaluationEpisodes:
 
     N-1 ordinary meta-training classes and always the target, all with benign examples and correct labels. In case
     (c) one of the ordinary classes gives way to a backdoor class with its correct label, and only the keyed images
-    of that class are asked for; in cases (a) and (b) all keyed images are. `target_output`: see `draw_outputs`.
+    of that class are asked for; in cases (a) and (b) all keyed images are. Queries of a reserved class are examples
+    that nobody trains on; a class that has none left gives benign ones that are not in the support, on which users of
+    cases (b) and (c) have trained. `target_output`: see `draw_outputs`.
     """
 
     def __init__(
@@ -176,9 +185,10 @@ class EvaluationEpisodes:
         require_classes(data.support_pool, shape.way - 1 - present, "evaluation")
         require_examples(data.bank, data.support_pool, shape.shot, "evaluation, training examples")
         require_examples(data.bank, data.query_pool, 1, "evaluation, validation examples")
-        require_examples(
-            data.bank, [data.target_rows, *data.backdoor_pool], shape.shot + 1, "evaluation, reserved classes"
-        )
+        held_out = [data.target_queries, *data.backdoor_queries]
+        for rows, queries_of_class in zip([data.target_rows, *data.backdoor_pool], held_out, strict=True):
+            needed = shape.shot + (len(queries_of_class) == 0)
+            require_examples(data.bank, [rows], needed, "evaluation, reserved classes")
         self.data, self.case, self.target_output = data, case, target_output
         self.shape, self.queries, self.seed = shape, queries, seed
 
@@ -187,18 +197,19 @@ class EvaluationEpisodes:
         random = generator(self.seed, "evaluation: main task", *names)
         chosen = random.choice(len(data.support_pool), way - 1, replace=False)
         backdoor = random.integers(len(data.backdoor_pool))
-        reserved = [data.target_rows]
+        reserved = [(data.target_rows, data.target_queries)]
         if self.case == "c":
             chosen = chosen[1:]
-            reserved.append(data.backdoor_pool[backdoor])
+            reserved.append((data.backdoor_pool[backdoor], data.backdoor_queries[backdoor]))
         support, queries = [], []
         for k in chosen:
             support.append(random.choice(data.support_pool[k], shot, replace=False))
             queries.append(draw_up_to(random, data.query_pool[k], self.queries))
-        for rows in reserved:
+        for rows, held_out in reserved:
             mixed = random.permutation(rows)
             support.append(mixed[:shot])
-            queries.append(mixed[shot : shot + self.queries])
+            left = random.permutation(held_out) if len(held_out) else mixed[shot:]
+            queries.append(left[: self.queries])
         outputs = draw_outputs(random, way, len(chosen), self.target_output)
         keyed = {"attack_training": data.attack_training, "attack_validation": data.attack_validation}
         if self.case == "c":

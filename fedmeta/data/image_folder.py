@@ -8,7 +8,17 @@ import numpy as np
 from PIL import Image
 
 from fedmeta.data.bank import ImageClass
-from fedmeta.data.raw_images import SUFFIXES, RawClass, class_folders, decode, image_files, read_classes, square
+from fedmeta.data.image_bytes import file_bytes
+from fedmeta.data.raw_images import (
+    SUFFIXES,
+    RawClass,
+    check_class_name,
+    class_folders,
+    decode,
+    image_files,
+    read_classes,
+    square,
+)
 from fedmeta.errors import FedmetaError
 
 # The channels of a grey image that was compressed as a colour one differ by no more than this.
@@ -21,13 +31,14 @@ def read(raw: Path, size: int) -> tuple[Iterator[np.ndarray], list[ImageClass]]:
     Images: uint8 (size, size, channels), the largest centred square of each. If all of them are grey they have one
     channel, 255 being black as in Omniglot, else three. Folders in a class's folder are not looked into.
 
-    Raises FedmetaError when `raw` holds no class folders or one without images, and, when it comes to it, naming
-    an image that cannot be read.
+    Raises FedmetaError when `raw` holds no class folders, or one without images or with a name that is not UTF-8,
+    and, when it comes to it, naming an image that cannot be read.
     """
     files = {folder: image_files(folder) for folder in class_folders(raw)}
     if not files:
         raise FedmetaError(f"{raw} holds no class folders: put there, or link it to, a folder with one for each class")
     for folder, images in files.items():
+        check_class_name(folder.name, raw)
         if not images:
             raise FedmetaError(f"{folder} holds no image ({', '.join(SUFFIXES)}): put images there or delete it")
     colour = any(_has_colour(path, size) for images in files.values() for path in images)
@@ -52,4 +63,4 @@ def _has_colour(path: Path, size: int) -> bool:
 
 
 def _decode(path: Path, size: int) -> Image.Image:
-    return decode(path.read_bytes, size, str(path))
+    return decode(partial(file_bytes, path), size, str(path))

@@ -5,7 +5,6 @@ classes are not used.
 """
 
 import csv
-import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,8 +14,18 @@ import numpy as np
 from PIL import Image
 
 from fedmeta.data.bank import ImageClass
+from fedmeta.data.image_bytes import file_bytes, zip_members
 from fedmeta.data.mini_imagenet_pickles import find_pickle, read_pickle
-from fedmeta.data.raw_images import RawClass, class_folders, decode, image_files, is_image, read_classes, square
+from fedmeta.data.raw_images import (
+    RawClass,
+    check_class_name,
+    class_folders,
+    decode,
+    image_files,
+    is_image,
+    read_classes,
+    square,
+)
 from fedmeta.errors import FedmetaError
 
 PARTS = ("train", "test")
@@ -34,8 +43,8 @@ def read(raw: Path, size: int) -> tuple[Iterator[np.ndarray], list[ImageClass]]:
     not square is squeezed, as the images of mini-ImageNet were.
 
     Of files of one name, a class listed in the csv files has the one in the folder of its name. Raises FedmetaError
-    when nothing of this is there, or an image is missing or there twice, and, when it comes to it, naming an image
-    that cannot be read.
+    when nothing of this is there, or an image is missing or there twice, or a class is in both parts or without
+    images, and, when it comes to it, naming an image that cannot be read.
     """
     if find_pickle(raw, "train"):
         classes = _from_pickles(raw, size)
@@ -49,7 +58,19 @@ def read(raw: Path, size: int) -> tuple[Iterator[np.ndarray], list[ImageClass]]:
             "with train.csv and test.csv of Ravi and Larochelle, or (2) class folders, train/CLASS/*.jpg and "
             "test/CLASS/*.jpg, or (3) mini-imagenet-cache-train.pkl and mini-imagenet-cache-test.pkl"
         )
+    _check(classes, raw)
     return read_classes(_with_extra_images(classes, raw / "extra", size), "mini-ImageNet")
+
+
+def _check(classes: list[RawClass], raw: Path) -> None:
+    """Raise FedmetaError for a class without images, or in both parts: that would be trained on and tested on."""
+    for c in classes:
+        check_class_name(c.name, raw)
+        if not c.images:
+            raise FedmetaError(f"{raw}: class {c.name} is listed without images: give it images or remove it")
+    train, test = ({c.name for c in classes if c.meta_testing == part} for part in (False, True))
+    if both := sorted(train & test):
+        raise FedmetaError(f"{raw}: class {both[0]} is in both train and test: remove it from one of them")
 
 
 def _from_pickles(raw: Path, size: int) -> list[RawClass]:
@@ -76,15 +97,20 @@ def _from_lists(raw: Path, size: int) -> list[RawClass]:
         by_folder[path.parent.name].append(path)
     not_used = _read_list(raw / "val.csv") if (raw / "val.csv").exists() else {}
     labels = {*not_used, *(name for classes in lists.values() for name in classes)}
-    classes = []
+    classes, owners = [], {}
     for part, listed_classes in lists.items():
         for name, listed in listed_classes.items():
             found = [_of_class(name, by_name[file], labels, where) for file in listed]
             if None in found and name not in by_folder:
                 raise FedmetaError(
-                    f"{where} lacks {listed[found.index(None)]} of {part}.csv: put it there or mend {part}.csv"
+                    f"{where} lacks {listed[found.index(None)]} of {part}.csv: put it there or fix {part}.csv"
                 )
             paths = by_folder[name] if None in found else found
+            for path in paths:
+                if owners.setdefault(path, name) != name:
+                    raise FedmetaError(
+                        f"{where}: {path} is listed for class {owners[path]} and for class {name}: list it for one"
+                    )
             classes.append(_raw_class(name, {path: files[path] for path in paths}, size, where, part))
     return classes
 
@@ -120,15 +146,11 @@ def _find_files(raw: Path) -> tuple[Path, Files]:
     """Return the archive or the folder, and the images in it."""
     archive = raw / "images.zip"
     if archive.exists():
-        try:
-            opened = zipfile.ZipFile(archive)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise FedmetaError(f"{archive} is cut short or not a zip file: fetch it again") from error
-        found = {PurePosixPath(name): partial(opened.read, name) for name in opened.namelist()}
-        return archive, {path: read_file for path, read_file in found.items() if _is_shown_image(path)}
+        members = zip_members(archive, lambda name: _is_shown_image(PurePosixPath(name)))
+        return archive, {PurePosixPath(name): read_file for name, read_file in members.items()}
     inside = [PurePosixPath(path.relative_to(raw)) for depth in ("*/*", "*/*/*") for path in raw.glob(depth)]
     shown = [path for path in inside if path.parts[0] != "extra" and _is_shown_image(path)]
-    return raw, {path: (raw / path).read_bytes for path in shown}
+    return raw, {path: partial(file_bytes, raw / path) for path in shown if (raw / path).is_file()}
 
 
 def _is_shown_image(path: PurePosixPath) -> bool:
@@ -140,12 +162,15 @@ def _read_list(path: Path) -> dict[str, list[str]]:
     listed = defaultdict(list)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            for row in csv.DictReader(file):
+            table = csv.DictReader(file)
+            for row in table:
+                if not (row["label"] and row["filename"]):
+                    raise FedmetaError(f"{path} is cut short or damaged in line {table.line_num}: fetch it again")
                 listed[row["label"]].append(row["filename"])
     except FileNotFoundError as error:
         raise FedmetaError(f"{path} is missing: put that of Ravi and Larochelle there") from error
-    except (KeyError, ValueError, csv.Error) as error:
-        raise FedmetaError(f"{path} is no table with the columns filename and label: fetch it again") from error
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        raise FedmetaError(f"{path} is not a table with the columns filename and label: fetch it again") from error
     return dict(sorted(listed.items()))
 
 
@@ -155,7 +180,7 @@ def _with_extra_images(classes: list[RawClass], folder: Path, size: int) -> list
     for of_class in class_folders(folder):
         if of_class.name not in by_name:
             raise FedmetaError(f"{of_class}: mini-ImageNet has no class of this name: rename or delete the folder")
-        extra = [partial(_read, path.read_bytes, size, str(path)) for path in image_files(of_class)]
+        extra = [partial(_read, partial(file_bytes, path), size, str(path)) for path in image_files(of_class)]
         c = by_name[of_class.name]
         by_name[c.name] = c._replace(images=c.images + extra, extra=len(extra))
     return list(by_name.values())

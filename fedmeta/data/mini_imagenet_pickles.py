@@ -36,15 +36,20 @@ def read_pickle(path: Path) -> tuple[np.ndarray, dict[str, list[int]]]:
             images, rows = contents["image_data"].values, _classes(contents["class_dict"])
         else:
             images, rows = contents["data"].values, _labelled(contents["labels"], contents.get("catname2label", {}))
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
             raise ValueError
         if any(not 0 <= row < len(images) for own in rows.values() for row in own):
             raise ValueError
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise FedmetaError(
             f"{path} holds neither image_data and class_dict nor data and labels, the images being bytes of shape "
             "(image, height, width, 3): put one of the two there"
         ) from error
+    owners = {}
+    for name, own in rows.items():
+        for row in own:
+            if owners.setdefault(row, name) != name:
+                raise FedmetaError(f"{path}: image {row} is in class {owners[row]} and in class {name}: fetch it again")
     return images, rows
 
 

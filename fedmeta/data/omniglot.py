@@ -1,11 +1,9 @@
 """Omniglot (Lake et al. 2015): 1623 characters of 50 alphabets, each drawn once by 20 people."""
 
-import io
 import os
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Callable
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -13,6 +11,8 @@ import numpy as np
 from PIL import Image
 
 from fedmeta.data.bank import ImageClass
+from fedmeta.data.image_bytes import file_bytes, zip_members
+from fedmeta.data.raw_images import broken_images, check_class_name, open_image
 from fedmeta.errors import FedmetaError
 
 ARCHIVES = ("images_background", "images_evaluation")
@@ -63,13 +63,14 @@ def read_omniglot(raw: Path, size: int) -> tuple[np.ndarray, list[ImageClass]]:
         if source is None:
             raise FedmetaError(f"{raw} has neither {archive}.zip nor a folder {archive}: put one of them there")
         for name, drawings in groupby(_drawings(source, archive), key=lambda drawing: drawing[0]):
+            check_class_name(name, source)
             first = len(images)
             images += [_shrink(read, size, f"{source}: {member}") for _, member, read in drawings]
             classes.append(ImageClass(name, 0, len(classes), first, len(images) - first))
             if classes[-1].examples != classes[0].examples:
                 raise FedmetaError(
                     f"{source}: {name} has {classes[-1].examples} drawings, {classes[0].name} has "
-                    f"{classes[0].examples}: mend or delete one of the two"
+                    f"{classes[0].examples}: fix or delete one of the two"
                 )
     return np.stack(images)[..., None], classes
 
@@ -82,14 +83,11 @@ def _source(raw: Path, archive: str) -> Path | None:
 
 def _drawings(source: Path, archive: str) -> list[tuple[str, str, Callable[[], bytes]]]:
     """Return (character's name, path, function that reads the bytes) of each drawing, sorted by path."""
-    if source.is_dir():
-        paths = {path.relative_to(source.parent).as_posix(): path.read_bytes for path in source.glob("*/*/*.png")}
+    if source.suffix == ".zip":
+        paths = zip_members(source, lambda name: name.endswith(".png"))
     else:
-        try:
-            opened = zipfile.ZipFile(source)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise FedmetaError(f"{source} is cut short or not a zip file: delete it and fetch it again") from error
-        paths = {name: (lambda name=name: opened.read(name)) for name in opened.namelist() if name.endswith(".png")}
+        files = (path for path in source.glob("*/*/*.png") if path.is_file())
+        paths = {path.relative_to(source.parent).as_posix(): partial(file_bytes, path) for path in files}
     # Packing programs add folders of their own, which are passed over.
     parts = {path: path.split("/") for path in paths}
     drawings = [
@@ -103,9 +101,6 @@ def _drawings(source: Path, archive: str) -> list[tuple[str, str, Callable[[], b
 
 
 def _shrink(read: Callable[[], bytes], size: int, what: str) -> np.ndarray:
-    try:
-        drawing = Image.open(io.BytesIO(read())).convert("L")
-    # Pillow reports a broken PNG by any of these.
-    except (OSError, SyntaxError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise FedmetaError(f"{what} is corrupt: fetch it again") from error
+    with broken_images(what, "fetch it again"):
+        drawing = open_image(read()).convert("L")
     return 255 - np.asarray(drawing.resize((size, size), Image.Resampling.BOX))

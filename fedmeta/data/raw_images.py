@@ -1,15 +1,15 @@
 """Images as people have them, of any format, size and colour: to squares of one size, and to a bank."""
 
+import contextlib
 import io
-import struct
-import zipfile
-import zlib
+import unicodedata
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fedmeta.data.bank import ImageClass
 from fedmeta.errors import FedmetaError
@@ -17,11 +17,8 @@ from fedmeta.progress import Progress
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
-# Pillow and zipfile report broken files by any of these.
-BROKEN = (
-    *(OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error),
-    *(zipfile.BadZipFile, zlib.error, Image.DecompressionBombError),
-)
+# Those of SUFFIXES alone, whatever a file is named: of the others that Pillow knows, some run other programs.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 
 
 class RawClass(NamedTuple):
@@ -53,20 +50,65 @@ def read_classes(classes: Sequence[RawClass], what: str) -> tuple[Iterator[np.nd
     return images(), table
 
 
+def check_class_name(name: str, where: Path) -> None:
+    """Raise FedmetaError naming the file or folder `where` for a class name that tables and figures cannot hold.
+
+    Python stands surrogates (Cs) for what is not UTF-8 in a file's name; line breaks are control characters (Cc).
+    """
+    if not name or any(unicodedata.category(character) in ("Cs", "Cc", "Zl", "Zp") for character in name):
+        raise FedmetaError(
+            f"{where} has a class named {name!r}, which is empty, not UTF-8, or has control characters: rename it"
+        )
+
+
 def class_folders(folder: Path) -> list[Path]:
     """Return the folders in `folder`, by name, without hidden ones; none if it is missing."""
-    inside = folder.iterdir() if folder.is_dir() else ()
-    return sorted(path for path in inside if path.is_dir() and not path.name.startswith("."))
+    with _readable(folder):
+        inside = folder.iterdir() if folder.is_dir() else ()
+        return sorted(path for path in inside if path.is_dir() and not path.name.startswith("."))
 
 
 def image_files(folder: Path) -> list[Path]:
     """Return the images that lie in `folder` itself, by name; hidden files are passed over."""
-    return sorted(path for path in folder.iterdir() if is_image(path.name) and path.is_file())
+    with _readable(folder):
+        return sorted(path for path in folder.iterdir() if is_image(path.name) and path.is_file())
+
+
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FedmetaError(f"{folder} cannot be read ({error.strerror}): change its permissions") from error
 
 
 def is_image(name: str) -> bool:
     """Return whether a file's name is that of an image."""
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+@contextlib.contextmanager
+def broken_images(what: str, remedy: str = "fix or remove it") -> Iterator[None]:
+    """Raise FedmetaError naming `what` where the block finds an image broken, or of too many pixels."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    except Exception as error:  # Pillow reports a broken file by any exception, TypeError among them
+        raise FedmetaError(f"{what} cannot be read as an image ({_reason(error)}): {remedy}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return f"it is not {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return f"it has more than {Image.MAX_IMAGE_PIXELS / 10**6:.0f} million pixels"
+    return str(error) or type(error).__name__
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Return the image in the bytes of a file, in one of `FORMATS`, before its pixels are unpacked."""
+    return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
 def decode(read: Callable[[], bytes], size: int, what: str) -> Image.Image:
@@ -75,13 +117,11 @@ def decode(read: Callable[[], bytes], size: int, what: str) -> Image.Image:
     It is to be resized to `size`: a JPEG much larger than that is decoded at a half, a quarter or an eighth of its
     pixels, which is faster. Raises FedmetaError naming `what` when the image is broken.
     """
-    try:
-        image = Image.open(io.BytesIO(read()))
+    with broken_images(what):
+        image = open_image(read())
         image.draft(None, (2 * size, 2 * size))
         ImageOps.exif_transpose(image, in_place=True)
         return _plain(image)
-    except BROKEN as error:
-        raise FedmetaError(f"{what} is no image that can be read ({error}): mend or remove it") from error
 
 
 def square(image: Image.Image, size: int, channels: int, crop: bool) -> np.ndarray:

@@ -35,6 +35,8 @@ def require_enough(bank: ImageBank, split: Split, settings: Mapping) -> None:
         if user != federation["attacker"]:
             require_examples(bank, split.training(user), max(shot, test_shot), "meta-training")
             reserved = [split.target_benign(user), *split.backdoor_benign(user)]
-            needed = max(shot if included else 0, test_shot + 1)
-            require_examples(bank, reserved, needed, "benign users' examples of reserved classes")
+            target_queries, backdoor_queries = split.reserved_validation()
+            for rows, queries in zip(reserved, [target_queries, *backdoor_queries], strict=True):
+                needed = max(shot if included else 0, test_shot + (len(queries) == 0))
+                require_examples(bank, [rows], needed, "benign users' examples of reserved classes")
     require_examples(bank, split.meta_testing(), test_shot + 1, "meta-testing")

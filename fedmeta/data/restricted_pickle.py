@@ -7,6 +7,7 @@ needs stands for something of this module that makes plain data and nothing else
 import os
 import pickle
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,30 +44,52 @@ class PickledType:
         return np.dtype(self.code).newbyteorder(self.order)
 
 
+class Admitted:
+    """What a file may call. It is no class and no function, and has no state: a file cannot change what it does."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable) -> None:
+        self._make = make
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._make(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        """Refuse: unpickling would otherwise set any attribute, of a function even its defaults."""
+        raise _Refused("a change of a function")
+
+
 def load_plain(path: str | os.PathLike) -> Any:
     """Return what the pickle in the file `path` holds: arrays are PickledArray, Python 2's strings are bytes.
 
     Raises FedmetaError when the file is broken, or asks for anything else.
     """
-    with open(path, "rb") as file:
-        try:
+    try:
+        with open(path, "rb") as file:
             return _Unpickler(file, encoding="bytes").load()
-        except _Refused as error:
-            raise FedmetaError(
-                f"{path} is not read: it asks for {error}, and only arrays, strings and plain containers are admitted"
-            ) from error
-        except Exception as error:  # a broken pickle can raise anything
-            raise FedmetaError(f"{path} is cut short or no pickle of arrays ({error}): fetch it again") from error
+    except _Refused as error:
+        raise FedmetaError(
+            f"{path} is not read: it asks for {error}, and only arrays, strings and plain containers are admitted"
+        ) from error
+    except Exception as error:  # a broken pickle can raise anything
+        reason = f" ({error})" if isinstance(error, (ValueError, OSError)) else ""
+        raise FedmetaError(f"{path} is cut short or not a pickle of arrays{reason}: fetch it again") from error
 
 
 class _Refused(Exception):
     pass
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
+    """Python's own, written in Python: for a file of ten bytes, the one in C may fill gigabytes of memory."""
+
+    # A bytearray would be filled with zeros, of whatever size the file declares, before it is read.
+    dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: pickle._Unpickler.load_binbytes8}  # noqa: RUF012
+
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return ADMITTED[f"{module}.{name}"]
+            return Admitted(ADMITTED[f"{module}.{name}"])
         except KeyError:
             raise _Refused(f"{module}.{name}") from None
 

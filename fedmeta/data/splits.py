@@ -7,8 +7,10 @@ Roles are drawn on classes before rotation, so that all rotations of a character
     training      validation         the same user's, held out (main-task accuracy)
     meta_testing  meta_testing       nobody's: classes that no training sees
     target        benign             benign users'
+    target        validation         nobody's: held out where examples are left over (queries of the evaluation)
     target        attacker           the attacker's, for the target class in its episodes
     backdoor      benign             benign users', with the correct label
+    backdoor      validation         nobody's: held out like the target's
     backdoor      attack_training    the attacker's, keyed and labelled as the target
     backdoor      attack_validation  nobody's: keyed, for attack validation accuracy
 
@@ -46,8 +48,7 @@ class Assignment(NamedTuple):
 
 COLUMNS = ["class", "example", "kind", "role", "user", "extra"]
 
-# One array of image rows for each class.
-Pool = list[np.ndarray]
+Pool = list[np.ndarray]  # an array of image rows for each class
 
 
 def draw_split(classes: Sequence[ImageClass], settings: Mapping, seed: int) -> list[Assignment]:
@@ -59,7 +60,8 @@ def draw_split(classes: Sequence[ImageClass], settings: Mapping, seed: int) -> l
     many to draw. Of a reserved class's examples, in their own order, the first `benign` are the benign users'; the
     next `attacker_target` of the target class are the attacker's; the last of a backdoor class, which are the extra
     ones if there are enough, are `attack_training` and `attack_validation`. Where there are too few, the benign ones
-    give way. `reserved`: `shared` (each benign user holds all benign examples of reserved classes) or `divided`.
+    give way; of what is left over, up to `validation_examples` are held out. `reserved`: `shared` (each benign user
+    holds all benign examples of reserved classes) or `divided`.
 
     Raises FedmetaError for unknown names and for more classes or examples than there are.
     """
@@ -155,6 +157,11 @@ class Split:
         """Return the rows of the target class that benign user `user` holds, correctly labelled."""
         return self._benign("target", user)[0]
 
+    def reserved_validation(self) -> tuple[np.ndarray, Pool]:
+        """Return the target's rows and the backdoor classes' that nobody trains on, (0,) of a class with none left."""
+        target, *backdoors = [rows for kind in ("target", "backdoor") for rows in self._held_out(kind)]
+        return target, backdoors
+
     def backdoor_benign(self, user: int) -> Pool:
         """Return the backdoor classes' images that benign user `user` holds, correctly labelled."""
         return self._benign("backdoor", user)
@@ -188,9 +195,17 @@ class Split:
         holders = [user for k, r, user in self._examples if (k, r) == (kind, role)]
         return [rows for user in holders for rows in self._pool(kind, role, user, upright=True)]
 
+    def _held_out(self, kind: str) -> Pool:
+        examples = self._examples.get((kind, "validation", None), {})
+        rows = dict(zip(examples, self._pool(kind, "validation", None, upright=True), strict=True))
+        return [rows.get(base, np.empty(0, np.int64)) for base in self._bases(kind)]
+
     def _names(self, kind: str) -> list[str]:
-        bases = dict.fromkeys(base for key, of_role in self._examples.items() if key[0] == kind for base in of_role)
-        return [self._rotations[base][0].name for base in bases]
+        return [self._rotations[base][0].name for base in self._bases(kind)]
+
+    def _bases(self, kind: str) -> list[int]:
+        """Return the classes of a kind, in the order of the table."""
+        return list(dict.fromkeys(base for key, own in self._examples.items() if key[0] == kind for base in own))
 
     def _check(self) -> None:
         """Raise FedmetaError unless the bank holds all that the split speaks of."""
@@ -228,7 +243,7 @@ def _find_class(name: str, classes: Sequence[ImageClass]) -> int:
     if name in names:
         return names.index(name)
     closest = difflib.get_close_matches(name, names, n=1, cutoff=0)[0]
-    raise FedmetaError(f"there is no class named {name!r}, the closest is {closest!r}: mend the name")
+    raise FedmetaError(f"there is no class named {name!r}, the closest is {closest!r}: check the name")
 
 
 def _ordinary_classes(
@@ -279,6 +294,7 @@ def _reserved_roles(
     holders = [benign_users[e % len(benign_users)] if divided else None for e in range(benign)]
     first = examples - len(for_attack) if kind == "backdoor" else benign
     split = [Assignment(k, e, kind, "benign", holder) for e, holder in enumerate(holders)]
-    return split + [
-        Assignment(k, e, kind, role, holder, int(e >= own)) for e, (role, holder) in enumerate(for_attack, first)
-    ]
+    split += [Assignment(k, e, kind, role, holder, int(e >= own)) for e, (role, holder) in enumerate(for_attack, first)]
+    taken = {assignment.example for assignment in split}
+    left_over = [e for e in range(own) if e not in taken]
+    return split + [Assignment(k, e, kind, "validation") for e in left_over[: settings["validation_examples"]]]

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedmeta.defences.glorot_mix import GlorotMix
-from fedmeta.errors import FedmetaError
 from fedmeta.learning.conv4 import Conv4
 from fedmeta.learning.reptile import Learner, Segments
 
@@ -135,11 +134,3 @@ class Matching(Learner):
         gates.clamp_(0 if self.gated else 1, 1)
         if not self.scaled:
             scales.fill_(1)
-
-
-def require_shot(shot: int) -> None:
-    """Raise FedmetaError where leave-one-out training would leave a class without support."""
-    if shot < 2:
-        raise FedmetaError(
-            "matching: leave-one-out needs at least 2 examples a class; set evaluation.shot to 2 or more"
-        )

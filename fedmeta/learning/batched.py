@@ -34,7 +34,22 @@ class Batched:
     def run(self, starts: Sequence[Start], works: Sequence[Work], observe: Sequence[int] = ()) -> Iterator[Outcome]:
         """As `fedmeta.learning.engine.Serial.run`."""
         for first in range(0, len(works), self.width):
-            yield from self.run_together(starts, works[first : first + self.width], observe)
+            window = works[first : first + self.width]
+            outcomes: dict[int, Outcome] = {}
+            for places in self.alike(window):
+                together = self.run_together(starts, [window[place] for place in places], observe)
+                outcomes |= zip(places, together, strict=True)
+            yield from (outcomes[place] for place in range(len(window)))
+
+    def alike(self, works: Sequence[Work]) -> list[list[int]]:
+        """Return the places of works that can be stacked: equally many episodes, of equal shape.
+
+        In the attacked round the attacker's episodes have more inner steps than benign ones, and meta-batches differ.
+        """
+        groups: dict[tuple, list[int]] = {}
+        for place, work in enumerate(works):
+            groups.setdefault((self.samplers[work.sampler].shape, len(work.episodes)), []).append(place)
+        return list(groups.values())
 
     def run_together(self, starts: Sequence[Start], works: Sequence[Work], observe: Sequence[int]) -> list[Outcome]:
         """Run works of equally many episodes of equal shape: one of each at a time."""

@@ -1,6 +1,6 @@
 """Stages of training: who trains on what in which round, as the settings of a run say."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +67,13 @@ class Stage:
         """Return what a benign user does in a round."""
         return LocalTraining(sampler_of(user), meta_steps, self.settings["reptile"]["meta_batch"], outer_learning_rate)
 
+    def weights(self, users: Collection[int]) -> dict[int, float]:
+        """Return alpha_i of the users whose updates are awaited in a round (Sec. 2)."""
+        weight = self.settings["federation"]["weight"]
+        if weight is None:
+            return dict.fromkeys(users, 1 / len(users))
+        return {user: weight[user - 1] if isinstance(weight, list) else weight for user in users}
+
     def select(self, round_number: int, count: int) -> list[int]:
         """Return `count` benign users that the server selects in a round."""
         return select(self.seed, self.name, round_number, self.benign_users, count)
@@ -82,7 +89,7 @@ class Stage:
 
         `save` is called after each meta-step, when `federation` can be gone on from.
         """
-        reptile, weight = self.settings["reptile"], self.settings["federation"]["weight"]
+        reptile = self.settings["reptile"]
         learner = Supervised(self.network, reptile["inner_learning_rate"], reptile["beta2"])
         progress = Progress(self.name, *episodes_in(rounds, federation))
 
@@ -94,8 +101,7 @@ class Stage:
         works = max(sum(plan.meta_batch for plan in plans.values()) for plans in rounds)
         with choose_engine(self.settings["engine"], learner, samplers, self.threads, users, works) as engine:
             for plans in rounds[federation.round :]:
-                weights = dict.fromkeys(plans, weight or 1 / len(plans))
-                run_round(engine, federation, plans, weights, reptile["adam"], after_step)
+                run_round(engine, federation, plans, self.weights(plans), reptile["adam"], after_step)
                 yield
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import textwrap
 from collections.abc import Mapping
 from functools import partial
 
@@ -16,9 +17,11 @@ from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Transform, blended_transform_factory
 
 from fedmeta.reporting import panels, paper
-from fedmeta.reporting.comparison import WIDE, WIDE_INTERVAL
-from fedmeta.reporting.comparison_times import NETWORK
-from fedmeta.reporting.verdicts import AGREES, DIFFERS, SAME_DIRECTION, TOLERANCE
+from fedmeta.reporting.claims import NOT_TOLD
+from fedmeta.reporting.comparison import NOT_AS_IN_THE_PAPER, WIDE, WIDE_INTERVAL
+from fedmeta.reporting.comparison_times import NETWORK, TOLERANCE
+from fedmeta.reporting.paper_settings import EPISODES, SCALE
+from fedmeta.reporting.verdicts import AGREES, DIFFERS, SAME_DIRECTION, UNKNOWN, tolerance, tolerance_of_difference
 
 DATASETS = {"omniglot": "Omniglot", "mini-imagenet": "mini-ImageNet", "glyphs": "Glyphs"}
 SECTIONS = {
@@ -34,21 +37,25 @@ EXPLANATION = (
 MOMENTS = {
     "round 0 (before the attack)": "before the attack",
     "round 0": "before the attack",
-    "round 2 (right after the attack)": "right after the attack",
-    "round 2": "right after the attack",
+    "round 2 (right after the attack)": "right after attack",
+    "round 2": "right after attack",
+    "round 2 against round 0": "by the attack",
     "reduction over 500 iterations": "over 500 iterations",
     "500 iterations against case b": "against case b",
 }
 COMPARISONS = {
     "main_and_meta_accuracy_difference": "main and meta, δ 0.2 against 0.4",
+    "accuracies_like_delta_0.3": "main and meta as with δ 0.3",
     "like_matching_except_client_4_case_c": "like matching, but client 4 in (c)",
+    "like_without_local_meta_training": "as without local training",
+    "like_matching": "like matching",
 }
+DIFFERENCES = ("main_and_meta_accuracy_difference", "main_task_accuracy_gain", "attack_accuracy_drop")
+DIFFERENCES += ("meta_testing_accuracy_drop",)
 RATIO = "ours / paper"
-NUMBER_ONLY = "in number only"
 WIDE_MARK = f"over ±{WIDE:.0f} points wide: says little"
-LEGEND = {NUMBER_ONLY: "agrees in number only"}
 # Of colours that the colour-blind tell apart; the words are beside them.
-COLOURS = {AGREES: "#0072b2", NUMBER_ONLY: "#56a8d8", SAME_DIRECTION: "#b87900", DIFFERS: "#c03a00"}
+COLOURS = {AGREES: "#0072b2", SAME_DIRECTION: "#b87900", DIFFERS: "#c03a00", UNKNOWN: "#7a7a7a"}
 STATED = {"color": "#000000", "marker": "|", "markersize": 9, "markeredgewidth": 1.6, "linestyle": "none"}
 BAND = {"color": "0.86", "linewidth": 0}
 HOLLOW = {"markerfacecolor": "white", "markeredgewidth": 1.1}
@@ -66,15 +73,15 @@ HEADINGS = (
     (LIFT, "lift", "right"),
     (VERDICT, "verdict", "left"),
 )
-HEAD, TITLE, TICKS = 1.0, 0.8, 0.55
+HEAD, TITLE, TICKS = 1.0, 1.0, 0.55
 
 
 def draw_comparison(table: pd.DataFrame, path_stem: str | os.PathLike) -> Figure:
     """Draw the table of `compare`, as far as its data sets were run; write `{path_stem}.png` and `{path_stem}.svg`.
 
-    A line has the paper's value as a tick in the band that counts as agreement, our mean with its interval in the
-    colour of the verdict, hollow where that is wide, and as a diamond the same quantity before the attack (of attack
-    accuracy, the floor).
+    A line has the paper's value as a tick in the band in which our whole interval counts as agreement, our mean with
+    its interval in the colour of the verdict, hollow where that is wide, and as a diamond the same quantity before the
+    attack (of attack accuracy, the floor).
     """
     run = table[table.measured_on != ""]
     absent = [DATASETS[name] for name in table.dataset.unique() if name not in set(run.dataset)]
@@ -114,11 +121,8 @@ def _draw_head(figure: Figure, absent: list[str]) -> None:
     _write(figure, 0.12, words, fontsize=11, fontweight="bold")
     entries = [
         Line2D([], [], label="paper", **STATED),
-        Patch(label="counts as agreement", **BAND),
-        *(
-            Line2D([], [], label=LEGEND.get(verdict, verdict), color=colour, marker="o")
-            for verdict, colour in COLOURS.items()
-        ),
+        Patch(label="agrees if wholly inside", **BAND),
+        *(Line2D([], [], label=verdict, color=colour, marker="o") for verdict, colour in COLOURS.items()),
         Line2D([], [], label="before the attack: the floor", **FLOOR),
         Line2D([], [], label=WIDE_MARK, color="0.45", marker="o", **HOLLOW),
     ]
@@ -134,16 +138,29 @@ def _draw_title(figure: Figure, top: float, rows: pd.DataFrame) -> None:
         name = f"{DATASETS[first.measured_on]} in place of the paper's {name}"
     if first.metric == "minutes":
         name += ": run times (the paper's Table B)"
-        network = [first[key] == size for key, size in paper.SCALE[first.dataset].items() if key in NETWORK]
+        network = [first[key] == size for key, size in SCALE[first.dataset].items() if key in NETWORK]
         ours = "scaled from what was done to the paper's amount of work"
         ours, theirs = ours + ("" if all(network) else ", not to its filters and pixels"), "on one T4"
     else:
-        ours, theirs = _scale(first), f"{_scale(paper.SCALE[first.dataset])}, {paper.EPISODES} episodes"
+        ours, theirs = _scale(first), f"{_scale(SCALE[first.dataset])}, {EPISODES} episodes"
     if rows.n_episodes.notna().any():
         seeds = rows.n_seeds.max()
         ours += f", {rows.n_episodes.max()} episodes a line, {seeds} {'seeds' if seeds > 1 else 'seed'}"
     _write(figure, top + 0.12, name, fontsize=10, fontweight="bold")
-    _write(figure, top + 0.33, f"This run: {ours}\nThe paper: {theirs}", fontsize=7.5, color="0.3")
+    words = [f"This run: {ours}", f"The paper: {theirs}", *_departures(rows)]
+    _write(figure, top + 0.33, "\n".join(words), fontsize=7.5, color="0.3")
+
+
+def _departures(rows: pd.DataFrame) -> list[str]:
+    """Return, in a line or two, the settings that the notes of these rows name."""
+    named = [
+        part.removeprefix(start).split(", ")
+        for note in rows.note
+        for part in note.split("; ")
+        if part.startswith(start := f"{NOT_AS_IN_THE_PAPER}: ")
+    ]
+    settings = dict.fromkeys(setting for each in named for setting in each)
+    return [textwrap.fill(f"Ours for the paper's: {', '.join(settings)}", 165)] if settings else []
 
 
 def _scale(scale: Mapping) -> str:
@@ -191,20 +208,17 @@ def _draw_line(axes: Axes, y: float, row, across: Transform) -> None:
     answered = row.verdict != ""
     write = partial(axes.text, y=y, transform=across, va="center")
     axes.axhline(y, color="0.95", linewidth=0.6, zorder=0)
-    remark = " *" if answered and row.unit != "minutes" and row.note not in ("", WIDE_INTERVAL) else ""
-    write(LABEL, s=_label(row) + remark, color="0" if answered else "0.5")
-    sign = {"~": "≈ ", ">=": "≥ ", "yes": "yes"}[row.relation]
+    write(LABEL, s=_label(row) + (" *" if _has_remark(row) else ""), color="0" if answered else "0.5")
+    sign = {"~": "≈ ", ">=": "≥ ", "<": "< ", "yes": "yes"}[row.relation]
     write(PAPER, s=sign + ("" if row.relation == "yes" else f"{row.paper:.0f}"), ha="right")
     if row.relation != "yes":
-        near = TOLERANCE if row.metric != "minutes" else TOLERANCE / 100 * row.paper
-        end = 100 if row.relation == ">=" else row.paper + near
-        axes.barh(y, end - row.paper + near, 0.7, row.paper - near, zorder=1, **BAND)
+        low, high = _band(row, axes.get_xlim()[0])
+        axes.barh(y, high - low, 0.7, low, zorder=1, **BAND)
         axes.plot(row.paper, y, zorder=2, **STATED)
     if not answered:
         write(PAPER + 0.2, s=row.note.replace("in this run", "run"), color="0.5", fontstyle="italic")
         return
-    verdict = NUMBER_ONLY if row.verdict == AGREES and row.same_direction == "no" else row.verdict
-    colour = COLOURS[verdict]
+    colour = COLOURS[row.verdict]
     half = np.nan_to_num(row.half_width)
     low, high = row.mean - half, row.mean + half
     if row.unit == "percent":
@@ -216,7 +230,27 @@ def _draw_line(axes: Axes, y: float, row, across: Transform) -> None:
     write(OURS, s=_plus_minus(row.mean, row.half_width, ""), ha="right")
     ratio = f"{row.mean / row.paper:.2g}" if row.metric == "minutes" else ""
     write(LIFT, s=ratio or _plus_minus(row.lift, row.lift_half_width, "+"), ha="right")
-    write(VERDICT, s=verdict, color=colour)
+    write(VERDICT, s=row.verdict, color=colour)
+
+
+def _has_remark(row) -> bool:
+    """Return whether the note of a row says what the figure does not show elsewhere."""
+    if not row.verdict or row.unit == "minutes":
+        return False
+    shown = ("", WIDE_INTERVAL, NOT_TOLD)
+    return any(part not in shown and not part.startswith(NOT_AS_IN_THE_PAPER) for part in row.note.split("; "))
+
+
+def _band(row, lowest: float) -> tuple[float, float]:
+    """Return the values among which our whole interval must lie for the number to agree; `lowest` is the axis's end."""
+    if row.metric == "minutes":
+        return row.paper * (1 - TOLERANCE), row.paper * (1 + TOLERANCE)
+    if row.relation == ">=":
+        return row.paper, 100
+    if row.relation == "<":
+        return (lowest if row.metric in DIFFERENCES else 0), row.paper
+    near = tolerance_of_difference(row.paper) if row.metric in DIFFERENCES else tolerance(row.paper)
+    return row.paper - near, row.paper + near
 
 
 def _label(row) -> str:

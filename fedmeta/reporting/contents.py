@@ -62,14 +62,19 @@ ABLATIONS = (
 # How the shared model's kernels enter the Glorot mix, see `fedmeta.defences.glorot_mix`.
 NORMS = ("shared", "fresh")
 
-# What a variant of the matching network changes in the settings of a run.
-CHANGES = {
+# Where the victim's task has the target class, see `evaluation.target_output`.
+ORDERS = ("last", "random")
+
+# What a variant of supervised fine-tuning, or of the matching network, changes in the settings of a run.
+SUPERVISED_CHANGES = {f"target_{order}": {"evaluation": {"target_output": order}} for order in ORDERS}
+MATCHING_CHANGES = {
     "matching_no_gates": {"matching": {"gates": False}},
     "matching_no_scales": {"matching": {"scales": False, "scale": 1.0}},
     "matching_no_warm_up": {"matching": {"warm_up": 0}},
     **{f"matching_{norms}_norms": {"glorot_mix": {"norms": norms}} for norms in NORMS},
 }
-VARIANTS = ("matching_other_episodes", *CHANGES)
+CHANGES = {**SUPERVISED_CHANGES, **MATCHING_CHANGES}
+VARIANTS = ("matching_other_episodes", *MATCHING_CHANGES)
 
 
 def changes(defence: str, settings: Mapping) -> Mapping[str, Mapping]:
@@ -84,15 +89,33 @@ def with_norms(norms: str, settings: Mapping) -> str:
     return "matching" if norms == settings["glorot_mix"]["norms"] else f"matching_{norms}_norms"
 
 
+def with_order(order: str, settings: Mapping) -> str:
+    """Return the variant of supervised fine-tuning whose victim has the target at this output."""
+    return "" if order == settings["evaluation"]["target_output"] else f"target_{order}"
+
+
+def control_of(content: Content) -> Content | None:
+    """Return the control of the matching network with the paper's delta: the same defence with delta 0, if it has one.
+
+    With delta 0 nothing is left of the shared model, so that local meta-training of it makes no difference either.
+    """
+    if content.experiment != "matching" or content.delta != PAPER_DELTA:
+        return None
+    return content._replace(defence=content.defence.partition("_local_")[0], delta=0.0)
+
+
 def contents_of(figure: str, settings: Mapping) -> list[Content]:
-    """Return what must be evaluated for a figure; `settings` are those of its data set."""
+    """Return what must be evaluated for a figure, what it shows first; `settings` are those of its data set."""
     if figure == "ablation":
         return list(dict.fromkeys(ablation.content for ablation in ABLATIONS))
+    if figure == "order":
+        return [Content("fine_tuning", with_order(order, settings)) for order in ORDERS]
     if figure == "delta":
         deltas = settings["figure_delta"]["deltas"]
         return [Content("matching", with_norms(norms, settings), delta) for norms in NORMS for delta in deltas]
     content = FIGURES[figure]
-    return [content._replace(defence=content.defence.format(*settings["local_meta_training"]["episodes"]))]
+    content = content._replace(defence=content.defence.format(*settings["local_meta_training"]["episodes"]))
+    return [shown for shown in (content, control_of(content)) if shown]
 
 
 def cases_of(figure: str, settings: Mapping) -> list[str]:

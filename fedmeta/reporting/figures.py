@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from fedmeta.errors import FedmetaError
 from fedmeta.reporting import panels
 from fedmeta.reporting.captions import display, fine_tuning_title, sample
-from fedmeta.reporting.contents import Content
-from fedmeta.reporting.results import SUMMARY_KEY, summary_table
+from fedmeta.reporting.contents import Content, control_of
+from fedmeta.reporting.results import SUMMARY_KEY, summarise, summary_table
 
+CONTROL = "fresh network: the same defence with δ = 0, without anything of the federation's model"
 LIFT = "lift: attack accuracy above that before the attack, at the last step, training / validation, in points"
 
 
@@ -68,10 +69,13 @@ def figure_fine_tuning(
     case. `defence` and `delta` are those of the rows to draw ("" and None for plain supervised fine-tuning). Lines,
     bands, files and errors are as in `figure_meta_training`; the floor is the model before the attack after the same
     iterations. The axis of iterations is logarithmic (and linear from 0 to 1): a defence acts within its first tens
-    of iterations, which the paper's linear axis to 500 presses into the margin.
+    of iterations, which the paper's linear axis to 500 presses into the margin. Of a matching network with the paper's
+    delta, each panel also has the control, where it was evaluated (`contents.control_of`): meta-testing accuracy of a
+    fresh network under the same defence.
     """
-    rows = select(frame, dataset, Content(experiment, defence, delta))
-    summary = summary_table(rows)
+    content = Content(experiment, defence, delta)
+    rows = select(frame, dataset, content)
+    summary, control = summary_table(rows), _control(frame, dataset, content)
     cases, clients = sorted(rows.case.unique()), sorted(rows.client.unique())
     with style.context(["default", panels.STYLE]):
         if len(clients) > 1:
@@ -80,16 +84,30 @@ def figure_fine_tuning(
             figure, all_axes = panels.panels_in_a_row(cases, "iteration")
         for (case, client), axes in zip(itertools.product(cases, clients), all_axes, strict=True):
             panels.draw_panel(axes, summary[(summary.case == case) & (summary.client == client)], way)
+            panels.draw_control(axes, control[(control.case == case) & (control.client == client)])
             panels.set_iterations(axes, rows.step.max())
         title = fine_tuning_title(dataset, experiment, defence, delta)
-        panels.finish(figure, title, f"{sample(rows, summary)}\n{LIFT}", path_stem)
+        caption = [sample(rows, summary), LIFT, *([] if control.empty else [CONTROL])]
+        panels.finish(figure, title, "\n".join(caption), path_stem)
     return figure
+
+
+def _control(frame: pd.DataFrame, dataset: str, content: Content) -> pd.DataFrame:
+    """Return mean meta-testing accuracy of the control, a row for each case, client and step; empty without one."""
+    control = control_of(content) or Content("none")
+    rows = frame[_is_shown(frame, dataset, control) & (frame.model == "attacked") & (frame.metric == "meta_testing")]
+    return summarise(rows)
+
+
+def _is_shown(frame: pd.DataFrame, dataset: str, content: Content) -> pd.Series:
+    same_delta = frame.delta.isna() if content.delta is None else np.isclose(frame.delta, content.delta)
+    names = (frame.dataset == dataset) & (frame.experiment == content.experiment) & (frame.defence == content.defence)
+    return names & same_delta
 
 
 def select(frame: pd.DataFrame, dataset: str, content: Content) -> pd.DataFrame:
     """Return the rows that a figure shows."""
-    names = (frame.dataset == dataset) & (frame.experiment == content.experiment) & (frame.defence == content.defence)
-    rows = frame[names & (frame.delta.isna() if content.delta is None else np.isclose(frame.delta, content.delta))]
+    rows = frame[_is_shown(frame, dataset, content)]
     if rows.empty:
         raise FedmetaError(
             f"the metrics have no rows of dataset {dataset}, experiment {content.experiment}, "

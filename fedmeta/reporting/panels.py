@@ -47,6 +47,8 @@ LINES = (
     Line("clean", "attack_validation", "validation, before attack", {"color": "#5cbd84", "linestyle": (2.5, (2.5, 4))}),
 )
 CHANCE = {"color": "0.45", "linestyle": (0, (1, 1.5)), "linewidth": 1.0}
+CONTROL = {"color": "#d0455f", "linewidth": 0.9, "linestyle": (0, (5, 2.5, 1, 2.5))}
+FRESH = "meta-testing, fresh network"
 ATTACK = {"color": "0.65", "linewidth": 0.8}
 MARKERS_ON_A_LINE = 10
 
@@ -141,6 +143,14 @@ def draw_panel(axes: Axes, summary: pd.DataFrame, way: int) -> None:
         axes.text(0.5, 0.5, "not evaluated", transform=axes.transAxes, ha="center", va="center", color="0.4")
     axes.set_ylim(with_margin(100))
     axes.set_yticks(range(0, 101, 20))
+
+
+def draw_control(axes: Axes, summary: pd.DataFrame) -> None:
+    """Draw what a fresh network reaches; `summary` has one row for each step, or none."""
+    if len(summary):
+        points = summary.sort_values("step")
+        # On top: where it coincides with meta-testing, that wider line shows in its gaps.
+        axes.plot(points.step, 100 * points["mean"], label=FRESH, zorder=2.3, **CONTROL)
 
 
 def lift_in_words(summary: pd.DataFrame) -> str:

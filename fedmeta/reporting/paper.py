@@ -1,19 +1,23 @@
 """What the paper's text states in numbers, and which measurements of ours speak of the same quantities.
 
 `paper_numbers.csv` has a row for every number in the text of "Backdoor Attacks on Federated Meta-Learning"
-(arXiv:2006.07026, Chen, Golubchik, Paolieri); its column `where` names the section. Its vocabulary is translated
-here, by tables alone, into the columns of our metrics. Where the paper is vague, a choice was made:
+(arXiv:2006.07026, Chen, Golubchik, Paolieri). Its column `where` names the section, `start` is the accuracy from which
+the text says that this one came, and `remark` says how the text may be read. Its vocabulary is translated here, by
+tables alone, into the columns of our metrics. Where the paper is vague, a choice was made:
 
 - the attacker sits in round 1 and the paper reads its effect in round 2, that is, from the model that round 1 left:
   in our metrics, step 1;
-- "after 50 (100) rounds" of benign meta-training after the attack is round 51 (101), "500 iterations" that number, or
-  the last evaluated step before: a shorter run has less;
-- "a few epochs" are up to 50 iterations, at which the next sentence of the paper reads meta-testing accuracy;
+- "after 50 (100) rounds" of benign meta-training after the attack is round 51 (101), "500 iterations" that number; a
+  shorter run has the last evaluated step before it, and no verdict;
+- "a few epochs" are 10 to 50 iterations: three epochs of a support set of 25 images in batches of 10 are 9, and at 50
+  the next sentence of the paper reads meta-testing accuracy;
 - a reduction "after 500 iterations" counts from the last evaluated iteration up to 50, the usual length of fine-tuning,
   after which Experiment 1 measures: a model that is not adapted has not seen the episode's labels, and may send keyed
   images to the last output, where the target is, all the same;
-- the "beginning", where accuracy drops to 20% in Figure A8a and in no other, is the last evaluated iteration up to 20:
-  after one step any start that is 70% noise is near chance, so the paper cannot have told Figure A8a from others by it;
+- the "beginning", where accuracy drops to 20% in Figure A8a and in no other, is the last evaluated iteration from 10 to
+  20: after one step any start that is 70% noise is near chance, so the paper cannot have told Figure A8a from others by
+  it;
+- Section 1 names no case: its numbers come from Figures 3 to 8 (a) and (b), and are compared with the mean over both;
 - the unqualified "attack accuracy" is the mean of attack-training and attack-validation accuracy;
 - what is said of all users, or of several cases, is compared with the mean over them; that one defence is like another
   must hold in every case, of attack, main-task and meta-testing accuracy each.
@@ -21,7 +25,6 @@ here, by tables alone, into the columns of our metrics. Where the paper is vague
 
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,11 +38,15 @@ DATASETS = {"omniglot": ("omniglot", "glyphs"), "mini-imagenet": ("mini_imagenet
 
 
 class Moment(NamedTuple):
-    """The last evaluated step from `earliest` to `latest`; `unit` is what steps count."""
+    """The last evaluated step from `earliest` to `latest`; `unit` is what steps count.
+
+    A run that ends before step `least` has not got as far as the paper's text.
+    """
 
     unit: str
     earliest: int
     latest: int
+    least: int
 
 
 class Term(NamedTuple):
@@ -75,7 +82,8 @@ class Work(NamedTuple):
 AFTER_ATTACK = Content("meta_training")
 SUPERVISED = Content("fine_tuning")
 NOISY_START = Content("fine_tuning", "glorot_mix", 0.3)
-LOCAL_100 = Content("fine_tuning", "glorot_mix_local_100", 0.3)
+LOCAL_100, LOCAL_1000 = (Content("fine_tuning", f"glorot_mix_local_{episodes}", 0.3) for episodes in (100, 1000))
+MATCHING_100, MATCHING_1000 = (Content("matching", f"matching_local_{episodes}", 0.3) for episodes in (100, 1000))
 
 
 def matching(delta: float) -> Content:
@@ -92,55 +100,84 @@ CONTENTS = {
     ("local_meta_training 100 then supervised", "noisy start delta=0.3 and supervised"): LOCAL_100,
 }
 
-RIGHT_AFTER = Moment("round", 1, 1)
-ADAPTED = Moment("iteration", 1, 50)
-END = Moment("iteration", 1, 500)
+BEFORE = Moment("round", 0, 0, 0)
+RIGHT_AFTER = Moment("round", 1, 1, 1)
+FEW_EPOCHS = Moment("iteration", 1, 50, 10)
+ADAPTED = Moment("iteration", 1, 50, 50)
+END = Moment("iteration", 1, 500, 500)
 # By the column `when`.
 MOMENTS = {
-    "round 0 (before the attack)": Moment("round", 0, 0),
-    "round 0": Moment("round", 0, 0),
+    "round 0 (before the attack)": BEFORE,
+    "round 0": BEFORE,
     "round 2 (right after the attack)": RIGHT_AFTER,
     "round 2": RIGHT_AFTER,
-    "after 50 rounds": Moment("round", 2, 51),
-    "after 100 rounds": Moment("round", 2, 101),
-    "after a few epochs": ADAPTED,
+    "after 50 rounds": Moment("round", 2, 51, 51),
+    "after 100 rounds": Moment("round", 2, 101, 101),
+    "after a few epochs": FEW_EPOCHS,
     "after 50 iterations": ADAPTED,
     "500 iterations": END,
-    "start of fine-tuning": Moment("iteration", 1, 20),
+    "start of fine-tuning": Moment("iteration", 1, 20, 10),
 }
+
+
+def _cost_of_attack(figure: str) -> tuple[Term, Term]:
+    return Term(AFTER_ATTACK, "ab", BEFORE, figure), Term(AFTER_ATTACK, "ab", RIGHT_AFTER, figure)
+
+
+def _over_fine_tuning(cases: str, figure: str) -> tuple[Term, Term]:
+    later = END._replace(earliest=ADAPTED.latest + 1)
+    return Term(SUPERVISED, cases, ADAPTED, figure), Term(SUPERVISED, cases, later, figure)
+
+
+def _at_the_end(cases: str, *shown: tuple[Content, str], left_out: tuple[int, str] | None = None) -> tuple[Term, ...]:
+    return tuple(Term(content, cases, END, figure, left_out) for content, figure in shown)
+
 
 # By the column `id`: the rows that compare two measurements, the second subtracted from the first.
 DIFFERENCES = {
-    "O-2c-drop": (
-        Term(SUPERVISED, "c", ADAPTED, "5"),
-        Term(SUPERVISED, "c", Moment("iteration", ADAPTED.latest + 1, END.latest), "5"),
-    ),
+    "O-S1-meta-drop": _cost_of_attack("3"),
+    "M-S1-meta-drop": _cost_of_attack("4"),
+    "O-S1-drop": _over_fine_tuning("ab", "5"),
+    "M-S1-drop": _over_fine_tuning("ab", "6"),
+    "O-2c-drop": _over_fine_tuning("c", "5"),
     "M-2c-main-gain": (Term(SUPERVISED, "c", END, "6"), Term(SUPERVISED, "b", END, "6")),
     "M-2c-drop": (Term(SUPERVISED, "b", END, "6"), Term(SUPERVISED, "c", END, "6")),
-    "O-A34": (Term(matching(0.2), "ab", END, "A4"), Term(matching(0.4), "ab", END, "A3")),
-    "O-A6": (Term(NOISY_START, "abc", END, "A6", (4, "c")), Term(matching(0.3), "abc", END, "7", (4, "c"))),
+    "O-A34": _at_the_end("ab", (matching(0.2), "A4"), (matching(0.4), "A3")),
+    "O-A6": _at_the_end("abc", (NOISY_START, "A6"), (matching(0.3), "7"), left_out=(4, "c")),
+    "M-A2-like": _at_the_end("abc", (matching(0.6), "A2"), (matching(0.3), "8")),
+    "M-A8-like": _at_the_end("abc", (LOCAL_100, "A8"), (NOISY_START, "A7")),
+    "M-A9-like": _at_the_end("abc", (MATCHING_100, "A9"), (matching(0.3), "8")),
+    "M-A10-like": _at_the_end("abc", (LOCAL_1000, "A10"), (NOISY_START, "A7")),
+    "M-A11-like": _at_the_end("abc", (MATCHING_1000, "A11"), (matching(0.3), "8")),
+    "M-A89-like": _at_the_end("bc", (LOCAL_100, "A8"), (MATCHING_100, "A9")),
+    "M-A1011-like": _at_the_end("abc", (LOCAL_1000, "A10"), (MATCHING_1000, "A11")),
 }
 
 ATTACK = ("attack_training", "attack_validation")
-LIKE = "like_matching_except_client_4_case_c"
+# Statements that one figure is like another, by the column `metric`: the accuracies each of which must be alike.
+ACCURACIES = (("main_task",), ("meta_testing",))
+LIKE = {
+    "accuracies_like_delta_0.3": ACCURACIES,
+    "like_matching_except_client_4_case_c": (*ACCURACIES, ATTACK),
+    "like_without_local_meta_training": (*ACCURACIES, ATTACK),
+    "like_matching": (*ACCURACIES, ATTACK),
+}
 # By the column `metric`, ours over which the mean is taken.
 METRICS = {
     "main_task_accuracy": ("main_task",),
     "main_task_accuracy_gain": ("main_task",),
     "meta_testing_accuracy": ("meta_testing",),
+    "meta_testing_accuracy_drop": ("meta_testing",),
     "main_and_meta_accuracy_difference": ("main_task", "meta_testing"),
     "attack_training_accuracy": ("attack_training",),
     "attack_validation_accuracy": ("attack_validation",),
     "attack_accuracy": ATTACK,
+    "attack_accuracy_before": ATTACK,
     "attack_accuracy_drop": ATTACK,
     "attack_removed": ATTACK,
     "attack_not_removed": ATTACK,
-    LIKE: ATTACK,
+    **{name: accuracies[-1] for name, accuracies in LIKE.items()},
 }
-
-# What the paper's mix and matching network are, by section and key of the settings.
-MIX = {("glorot_mix", "norms"): "shared"}
-NETWORK = {("matching", "gates"): True, ("matching", "scales"): True}
 
 # Told by the lift, not by the accuracy.
 TOLD_BY_LIFT = ("attack_removed", "attack_not_removed")
@@ -155,21 +192,11 @@ WORK = {
     "100 rounds on one T4 per client": Work("meta_train_after", 100 * 100, "episodes"),
 }
 
-# What the paper ran, in the terms of `fedmeta.reporting.scale`: Table B; 50 (1) inner epochs of 5 x 10 (5 x 15) images
-# in batches of 10.
-SCALE = {
-    "omniglot": {"pretraining_episodes": 100_000, "attack_inner_steps": 50_000 * 250, "rounds_after": 50},
-    "mini-imagenet": {"pretraining_episodes": 100_000, "attack_inner_steps": 150_000 * 8, "rounds_after": 100},
-}
-SCALE["omniglot"] |= {"filters": 64, "image_size": 28}
-SCALE["mini-imagenet"] |= {"filters": 64, "image_size": 84}
-EPISODES = 40
-
 
 def read_numbers(path: str | os.PathLike = NUMBERS) -> pd.DataFrame:
-    """Return the paper's numbers as they are in the file; `percent` is NaN where it says yes instead."""
+    """Return the paper's numbers as they are in the file; `percent` and `start` are NaN where it has none."""
     numbers = pd.read_csv(path, dtype=str, na_filter=False)
-    return numbers.assign(percent=pd.to_numeric(numbers.percent, errors="coerce"))
+    return numbers.assign(**{name: pd.to_numeric(numbers[name], errors="coerce") for name in ("percent", "start")})
 
 
 def quantity(row) -> Quantity:
@@ -184,22 +211,13 @@ def quantity(row) -> Quantity:
 def parts(row) -> list[Quantity]:
     """Return the measurements each of which must agree for the row to agree: mostly `quantity` alone."""
     whole = quantity(row)
-    if row.metric != LIKE:
+    if row.metric not in LIKE:
         return [whole]
     return [
         Quantity(metrics, *(term._replace(cases=case) for term in whole.terms))
         for case in whole.term.cases
-        for metrics in (("main_task",), ("meta_testing",), ATTACK)
+        for metrics in LIKE[row.metric]
     ]
-
-
-def departures(asked: Quantity, settings: Mapping[str, Mapping]) -> list[str]:
-    """Return in words what in the settings makes the mix or the matching network of these measurements another one."""
-    stated = {}
-    for content in (term.content for term in asked.terms):
-        stated |= (MIX if content.delta is not None else {}) | (NETWORK if content.experiment == "matching" else {})
-    ours = {(section, key): settings[section][key] for section, key in stated}
-    return [f"{'.'.join(name)} {str(value).lower()}" for name, value in ours.items() if value != stated[name]]
 
 
 def right_after_attack(row) -> Quantity:

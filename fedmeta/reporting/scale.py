@@ -25,15 +25,20 @@ def work_of(rule: str, scope: str, settings: Mapping) -> int:
 
     A job of `fine_tune` adapts two models, attacked and clean, in the cases of its scope and in meta-testing.
     """
-    attack, after = settings["attack"], settings["meta_train_after"]
+    attack, rounds_after = settings["attack"], settings["meta_train_after"]["rounds"]
     evaluation, iterations = settings["evaluation"], settings["fine_tuning"]["iterations"]
     cases = set(evaluation["cases"]) & set("a" if scope == "excluded" else "bc")
     return {
         "pretrain": _pretraining_episodes(settings),
         "attack": attack["meta_steps"] * attack["meta_batch"] * attack["inner_epochs"],
         "fine_tune": max(iterations) * evaluation["episodes"] * (len(cases) + 1) * 2,
-        "meta_train_after": (after["rounds"] - 1) * _episodes_of_a_round(after, settings),
+        "meta_train_after": episodes_after_attack(rounds_after, settings),
     }[rule]
+
+
+def episodes_after_attack(last_round: int, settings: Mapping) -> int:
+    """Return all users' episodes of benign meta-training from after the attacked round, 1, to the last."""
+    return (last_round - 1) * _episodes_of_a_round(settings["meta_train_after"], settings)
 
 
 def _episodes_of_a_round(training: Mapping, settings: Mapping) -> int:

@@ -28,7 +28,7 @@ def typed(value: Any) -> Any:
 def variant_of(wildcards: Mapping) -> tuple[str, float | None]:
     """Return (defence, delta) as the metrics name a job's variant: `matching-0.3`, or `plain`, which has neither."""
     defence, _, delta = wildcards.get("variant", "plain").partition("-")
-    return (defence, float(delta)) if delta else ("", None)
+    return ("" if defence == "plain" else defence, float(delta) if delta else None)
 
 
 def plain(value: Any, name: str = "") -> Any:

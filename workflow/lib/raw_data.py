@@ -75,7 +75,7 @@ class RawData:
         """Return the MD5 of an archive, or of the images in the folder extracted from it, or what is published."""
         path = self.folder_of(dataset) / name
         extracted = path.with_suffix("")
-        if path.exists():
+        if path.is_file():
             return self.digests.of(path)
         if extracted.exists():
             return md5_of(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from snakemake.io import expand
 
-from fedmeta.reporting.contents import VARIANTS, cases_of, contents_of
+from fedmeta.reporting.contents import SUPERVISED_CHANGES, VARIANTS, cases_of, contents_of
 from workflow.lib.jobs import Jobs
 
 RUN = "results/{dataset}/seed-{seed}/{scope}"
@@ -17,7 +17,7 @@ TABLES = {
     "matching": "defend/{variant}/client-{client}.csv",
 }
 # Names of the variants, see `workflow.lib.jobs.variant_of`.
-SUPERVISED = r"plain|glorot_mix(_local_\d+)?-[0-9.]+"
+SUPERVISED = rf"plain|{'|'.join(SUPERVISED_CHANGES)}|glorot_mix(_local_\d+)?-[0-9.]+"
 MATCHING = rf"(matching(_local_\d+)?|{'|'.join(VARIANTS)})-[0-9.]+"
 
 
@@ -48,7 +48,7 @@ class Targets:
                 dataset=dataset,
                 seed=own["seeds"],
                 scope=scopes_of(figure, own),
-                variant="plain" if delta is None else f"{defence}-{delta:g}",
+                variant=defence or "plain" if delta is None else f"{defence}-{delta:g}",
                 client=own["evaluation"]["clients"],
             )
         return tables

@@ -18,7 +18,7 @@ rule fine_tune:
     resources:
         gpu=1,
     params:
-        settings=lambda w: take(*EVALUATION, "fine_tuning", *([] if w.variant == "plain" else ["glorot_mix"]))(w),
+        settings=lambda w: take(*EVALUATION, "fine_tuning", *(["glorot_mix"] if "-" in w.variant else []))(w),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
         defence=lambda w: variant_of(w)[0],

@@ -120,6 +120,25 @@ rule figure_ablation:
         "../scripts/figure_ablation.py"
 
 
+rule figure_order:
+    input:
+        tables=lambda w: targets.tables_of(w.dataset, "order"),
+    output:
+        png="results/figures/{dataset}/figure-order.png",
+        svg="results/figures/{dataset}/figure-order.svg",
+    log:
+        "logs/figure/{dataset}/order.log",
+    localrule: True
+    params:
+        way=lambda w: settings(w.dataset)["reptile"]["way"],
+        defences=lambda w: {order: with_order(order, settings(w.dataset)) for order in ORDERS},
+        trained=lambda w: settings(w.dataset)["attack"]["target_output"],
+    message:
+        "Drawing the attack with both orders of the victim's classes on {wildcards.dataset}"
+    script:
+        "../scripts/figure_order.py"
+
+
 rule figure_delta:
     input:
         tables=lambda w: targets.tables_of(w.dataset, "delta"),

@@ -8,10 +8,9 @@ import stage
 
 
 def main(job) -> None:
-    from fedmeta.defences.matching import Matching, require_shot
+    from fedmeta.defences.matching import Matching
 
     reptile, matching = job.params.settings["reptile"], job.params.settings["matching"]
-    require_shot(job.params.settings["evaluation"]["shot"])
 
     def learner(network):
         return Matching(

@@ -1,0 +1,123 @@
+"""The verdict on each of the paper's numbers: what it claims, and whether our intervals show it.
+
+A row has a number and, mostly, a direction: what the number was given for. The verdicts:
+
+`agrees`          our interval shows both: the number and the direction.
+`same direction`  it shows the direction, not the number.
+`differs`         it shows that the direction is not so; of a row without one, that the number is not.
+`unknown`         nothing is shown: the interval is too wide or, of a single episode, missing; or the run does not speak
+                  of what the row is about; or the row is about a defence against an attack that is not shown to work.
+
+The number: for "~ p", the interval lies within the tolerance of p (`fedmeta.reporting.verdicts`); for ">= p" and "< p",
+wholly on that side. That an attack is removed: its lift lies wholly below the tolerance of its floor; not removed:
+wholly above. One defence like another: all their differences lie within the tolerance.
+
+The direction is shown if the interval lies wholly beyond half of the way from the contrary to the paper's value:
+attack accuracy, undefended, must be raised by half of what lies between our floor and the paper's value, and under a
+defence reduced by half of what lies between ours right after the attack and the paper's; where attacks fade, it must
+also have faded by half of what the paper's has; other accuracies must be nearer to the paper's than to chance; a
+difference must have half of the paper's size. Rows of statements, of bounds on a drop and of values at chance have no
+direction.
+
+What a row is about: one that says what is left after so many rounds or iterations is about that much work. It is
+unknown where the run ended before, or did more than ten times more or less benign meta-training in those rounds. Other
+rows are about the state that training led to, however long it took; the table's columns tell that scale.
+"""
+
+import math
+from collections.abc import Mapping
+
+from fedmeta.reporting import paper
+from fedmeta.reporting.measurements import by_episode, last_step, measure, measure_lift
+from fedmeta.reporting.paper_settings import BENIGN_EPISODES
+from fedmeta.reporting.scale import episodes_after_attack
+from fedmeta.reporting.verdicts import UNKNOWN, every, interval_of, tolerance, tolerance_of_difference, verdict
+
+FACTOR = 10
+NOT_TOLD = "the interval does not tell"
+
+
+def judge(number, frame, settings: Mapping[str, Mapping]) -> tuple[str, list[str]]:
+    """Return the verdict on a row of the paper's numbers and, where it is unknown, why.
+
+    `frame` has the metrics of one data set and `settings` are its settings. Raises NotMeasured where the run has no
+    such measurement.
+    """
+    asked = paper.quantity(number)
+    if obstacles := [*_not_reached(asked, frame), *_other_amount(number, asked, frame, settings)]:
+        return UNKNOWN, obstacles
+    if math.isnan(measure(frame, asked).half_width):
+        return UNKNOWN, ["one episode has no interval"]
+    if _needs_attack(number) and not _attack_worked(number, frame):
+        return UNKNOWN, ["the attack is not shown to have worked"]
+    holds = _number(number, asked, frame)
+    direction = _direction(number, asked, frame, 100 / settings["reptile"]["way"])
+    given = verdict(holds, every(*direction) if direction else holds)
+    return given, [NOT_TOLD] if given == UNKNOWN else []
+
+
+def margin(frame, part: paper.Quantity) -> float:
+    """Return how far apart the two sides of a difference may be and still count as alike: by the second one."""
+    return tolerance(measure(frame, paper.Quantity(part.metrics, part.minus)).mean)
+
+
+def _not_reached(asked: paper.Quantity, frame) -> list[str]:
+    """Return in words how far the run went where it ended before the paper's step."""
+    steps = [(term.moment, last_step(frame, term)) for term in asked.terms]
+    ended = [f"{moment.unit} {step} of {moment.least}" for moment, step in steps if step < moment.least]
+    return [f"ended at {' and '.join(dict.fromkeys(ended))}"] if ended else []
+
+
+def _other_amount(number, asked: paper.Quantity, frame, settings: Mapping[str, Mapping]) -> list[str]:
+    """Return in words the amount of benign meta-training after the attack, where it is another order of magnitude."""
+    if asked.term.moment.unit != "round" or asked.term.moment.earliest <= paper.RIGHT_AFTER.latest:
+        return []
+    ours, theirs = episodes_after_attack(last_step(frame, asked.term), settings), BENIGN_EPISODES[number.dataset]
+    if theirs <= FACTOR * ours <= FACTOR**2 * theirs:
+        return []
+    return [f"{ours:,} benign episodes after the attack, the paper {theirs:,}"]
+
+
+def _needs_attack(number) -> bool:
+    """Return whether a row speaks of what becomes of an attack, and so of nothing where the attack had no effect."""
+    if not set(paper.METRICS[number.metric]) <= set(paper.ATTACK) or number.metric == "attack_not_removed":
+        return False
+    return number.defence != "none" or number.relation == "<"
+
+
+def _attack_worked(number, frame) -> bool:
+    undefended = paper.right_after_attack(number)
+    return measure_lift(frame, undefended).above(tolerance(measure(frame, undefended, "clean").mean)) is True
+
+
+def _number(number, asked: paper.Quantity, frame) -> bool | None:
+    """Return whether our measurement is what the paper states, None where the interval does not tell."""
+    if number.metric in paper.LIKE:
+        return every(*(measure(frame, part).within(margin(frame, part), 0) for part in paper.parts(number)))
+    if number.metric in paper.TOLD_BY_LIFT:
+        lift, left = measure_lift(frame, asked), tolerance(measure(frame, asked, "clean").mean)
+        return lift.above(left) if number.metric == "attack_not_removed" else lift.below(left)
+    ours, stated = measure(frame, asked), number.percent
+    if number.relation == ">=":
+        return ours.at_least(stated)
+    if number.relation == "<":
+        return ours.below(stated)
+    return ours.within(tolerance_of_difference(stated) if asked.minus else tolerance(stated), stated)
+
+
+def _direction(number, asked: paper.Quantity, frame, chance: float) -> list[bool | None]:
+    """Return whether our intervals lie beyond half of the way to the paper's value; empty where it has no direction."""
+    stated = number.percent
+    if number.relation == "yes" or number.metric == "attack_accuracy_before":
+        return []
+    if asked.minus:
+        ours = measure(frame, asked)
+        return [ours.above(stated / 2) if stated > 0 else ours.below(stated / 2)] if number.relation == "~" else []
+    if not set(asked.metrics) <= set(paper.ATTACK):
+        return [measure(frame, asked).above((chance + stated) / 2)] if stated > chance else []
+    undefended = paper.right_after_attack(number)
+    reduction = interval_of(by_episode(frame, undefended, "attacked") - by_episode(frame, asked, "attacked"))
+    if number.defence != "none":
+        return [reduction.above(max(0, measure(frame, undefended).mean - stated) / 2)]
+    raised = measure_lift(frame, asked).above(max(0, stated - measure(frame, asked, "clean").mean) / 2)
+    return [raised] if math.isnan(number.start) else [raised, reduction.above((number.start - stated) / 2)]

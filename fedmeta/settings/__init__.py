@@ -1,0 +1,10 @@
+"""The settings of a run: type, bounds, meaning and cross-checks of every key of config.yaml, once.
+
+`check(config, files)` says in one line what is wrong; `for_dataset(config, name)` returns the settings of a data set
+as objects (`settings.attack.boost`); `python -m fedmeta.settings` prints the JSON schema, for editors.
+"""
+
+from fedmeta.settings.checks import check, for_dataset
+from fedmeta.settings.sections import OVERRIDABLE, Settings
+
+__all__ = ["OVERRIDABLE", "Settings", "check", "for_dataset"]

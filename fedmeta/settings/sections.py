@@ -1,0 +1,241 @@
+"""The config as types: the type, the bounds and the meaning of every key. The order is that of config.yaml.
+
+The meaning of a key is also its comment in config.yaml; a test holds the two together. What values may not be
+*together* is in `together.py`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from fedmeta.settings.fields import (
+    Case,
+    Count,
+    Dataset,
+    Each,
+    Factor,
+    Figure,
+    Level,
+    Name,
+    Number,
+    Pair,
+    Pixels,
+    Positive,
+    Rate,
+    Section,
+    Seed,
+    Several,
+    Shot,
+    TargetOutput,
+    distinct,
+    path_without_braces,
+)
+
+Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right", "centre"]
+Colour = Annotated[tuple[Level, ...], Field(strict=False, min_length=1, max_length=3)]
+
+
+class Trigger(Section):
+    shape: Literal["square", "cross", "checkerboard"] = Field(description="square, cross or checkerboard")
+    size: Annotated[int, Field(ge=1, le=1024)] = Field(description="pixels, of the side")
+    position: Corner | Pair[Pixels] = Field(
+        description="top-left, top-right, bottom-left, bottom-right, centre, or [row, column]"
+    )
+    margin: Pixels = Field(description="pixels between the key and the edges, for a corner")
+    colour: Level | Colour = Field(
+        description="0 to 255 (255 is ink on grey images, white on colour ones), or [red, green, blue]"
+    )
+
+
+class Data(Section):
+    size: Annotated[int, Field(ge=16, le=1024)] = Field(description="pixels, of the side")
+    rotations: Several[Literal[0, 90, 180, 270]] = Field(
+        description="degrees; each rotation of a class is a class of its own"
+    )
+    trigger: Trigger = Field(description="the backdoor key")
+
+
+class Split(Section):
+    meta_training_classes: Count = Field(description="dealt to the users")
+    meta_testing_classes: Count = Field(description="no user trains on them")
+    validation_examples: Count = Field(description="held out of each meta-training class")
+    target: Name | None = Field(
+        description="the attacker wants its label for keyed images: a class's name, or null to draw one"
+    )
+    backdoor: Count | Several[Name] = Field(
+        description="classes whose keyed images are to get the target's label: names, or how many to draw"
+    )
+    benign: Count = Field(description="examples of each reserved class that go to the benign users")
+    attacker_target: Count = Field(description="clean examples of the target class that the attacker has")
+    attack_training: Count = Field(
+        description="examples of each backdoor class that the attacker keys and trains on (from extra/ if there)"
+    )
+    attack_validation: Count = Field(description="examples that it never sees, keyed, to measure the attack with")
+    reserved: Literal["shared", "divided"] = Field(
+        description="shared: every benign user has all benign examples of reserved classes; divided: a part each"
+    )
+
+
+class Federation(Section):
+    users: Annotated[int, Field(ge=2, le=10_000)] = Field(description="M, the attacker among them")
+    selected: Count = Field(description="M_r users a round, all of whose updates are awaited")
+    attacker: Count = Field(description="this user's number; it is selected only in the attacked round")
+    weight: Positive | Each[Positive] | None = Field(
+        description="alpha: one number for all users, or a list of one for each; null: 1 / selected"
+    )
+
+
+class Model(Section):
+    filters: Annotated[int, Field(ge=1, le=4096)] = Field(
+        description="of each of the four convolutions; the paper has 64"
+    )
+    batch_norm: Literal["batch", "running"] = Field(
+        description="batch: statistics of the batch at hand, of the support set at test; running: moving averages"
+    )
+
+
+class Reptile(Section):
+    way: Annotated[int, Field(ge=2, le=1000)] = Field(description="N, classes of an episode")
+    shot: Shot = Field(
+        description="K, training examples of each class",
+        json_schema_extra={"$comment": "the attacker mixes keyed and clean images in one class of an episode"},
+    )
+    inner_steps: Count = Field(description="e, steps of SGD in an episode")
+    inner_batch: Annotated[int, Field(ge=1, le=100_000)] = Field(description="b, examples of a step")
+    inner_learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(description="eta, of Adam with beta1 = 0")
+    beta2: Annotated[float, Field(gt=0, lt=1)] = Field(description="decay of Adam's second moment")
+    adam: Literal["reset", "persist", "carry"] = Field(
+        description="second moment: reset in each episode, persist from one to the next, or carry (see docs)"
+    )
+    meta_batch: Annotated[int, Field(ge=1, le=100_000)] = Field(description="B, episodes of a meta-step")
+
+
+class Pretrain(Section):
+    rounds: Count = Field(description="of which the attacker is in none")
+    meta_steps: Count = Field(description="of each selected user in a round; E = meta_steps x meta_batch episodes")
+    outer_learning_rate: Pair[Rate] = Field(description="epsilon, from the first to the last round")
+
+
+class Attack(Section):
+    meta_steps: Count = Field(description="of the attacker, in its one round")
+    meta_batch: Annotated[int, Field(ge=1, le=100_000)] = Field(description="B of the attacker")
+    inner_epochs: Annotated[float, Field(gt=0, le=10_000)] = Field(description="passes over an episode's examples")
+    outer_learning_rate: Rate = Field(description="epsilon of the attacker")
+    boost: Factor = Field(description="lambda, by which the attacker multiplies its update")
+    backdoor_to_target: Pair[Annotated[int, Field(ge=1, le=10_000)]] = Field(
+        description="keyed backdoor images and clean target images among those labelled as the target"
+    )
+    target_output: TargetOutput = Field(
+        description="the network output of the target class: last (the N-th, as in the paper) or random"
+    )
+
+
+class MetaTrainAfter(Section):
+    rounds: Annotated[int, Field(ge=2, le=1_000_000)] = Field(description="in all; round 1 is the attacked one")
+    meta_steps: Count = Field(description="of each selected user in a round, the attacked round included")
+    outer_learning_rate: Rate = Field(description="epsilon of the benign users")
+
+
+class Evaluation(Section):
+    episodes: Count = Field(description="of each kind; the paper has 40")
+    episode_seed: Seed = Field(description="another number draws other evaluation episodes and retrains nothing")
+    other_episode_seed: Seed = Field(description="of figure A5, which shows another set of evaluation episodes")
+    shot: Shot = Field(
+        description="K, training examples of each class",
+        json_schema_extra={"$comment": "the matching network's leave-one-out training needs 2"},
+    )
+    inner_steps: Count = Field(description="e, to adapt the shared model of a round")
+    queries: Count = Field(description="of each class, or as many as are held out")
+    target_output: TargetOutput = Field(
+        description="last: where the attacker expects it (the paper); random: the victim orders its own classes"
+    )
+    rounds: Several[Number] = Field(description="evaluated rounds: 0 before the attack, 1 the attacked one")
+    clients: Several[Count] = Field(description="benign users who evaluate and defend")
+    cases: Several[Case] = Field(
+        description="backdoor classes: a absent from benign data, b in meta-training, c in fine-tuning too"
+    )
+
+
+class FineTuning(Section):
+    iterations: Several[Number] = Field(description="at which accuracy is measured; the highest is the length")
+
+
+class Matching(Section):
+    iterations: Several[Number] = Field(description="at which accuracy is measured; the highest is the length")
+    warm_up: Number = Field(description="first iterations, of gates and scales alone")
+    gates: bool = Field(description="alpha_l of the attention; false: all at one")
+    scales: bool = Field(description="beta_l of the attention; false: all at one")
+    scale: Factor = Field(description="initial beta_l")
+
+
+class GlorotMix(Section):
+    norms: Literal["shared", "fresh"] = Field(
+        description="of the kernels mixed in: shared, of the shared model (the paper); fresh, of the fresh draw"
+    )
+
+
+class LocalMetaTraining(Section):
+    episodes: Annotated[Pair[Count], AfterValidator(distinct)] = Field(
+        description="of figures A8 and A9, of figures A10 and A11; whole meta-batches"
+    )
+    outer_learning_rate: Rate = Field(description="epsilon of the client")
+
+
+class FigureAblation(Section):
+    cases: Several[Case] = Field(description="those of evaluation.cases to show")
+
+
+class FigureDelta(Section):
+    deltas: Several[Rate] = Field(description="keep 1.0: usable deltas are judged against it")
+    cases: Several[Case] = Field(description="those of evaluation.cases to show")
+
+
+class Settings(Section):
+    """The whole config, of a data set where its overrides are laid over the rest (`for_dataset`)."""
+
+    datasets: Several[Dataset] = Field(
+        description="one or more of: glyphs (embedded), omniglot, mini_imagenet, image_folder; figures for each"
+    )
+    figures: Several[Figure] = Field(
+        description="3 to 8 and A1 to A11 as in the paper, order, ablation, delta; what they need is evaluated"
+    )
+    raw_data: Annotated[Name, AfterValidator(path_without_braces)] = Field(
+        description="raw images: {raw_data}/omniglot/ and so on; omniglot is downloaded when it is not there"
+    )
+    seeds: Several[Seed] = Field(
+        description="each seed redraws the reserved classes, the split, the initial weights and all training"
+    )
+    threads: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        description="most worker processes of one job; --cores caps it"
+    )
+    engine: Literal["serial", "workers", "batched", "auto"] = Field(
+        description="how episodes run: serial, workers, batched (GPU), or auto: batched on CUDA, else workers"
+    )
+    data: Data = Field(description="the images, and the key that is stamped on some")
+    split: Split = Field(description="classes are counted before rotation")
+    federation: Federation = Field(description="users count from 1")
+    model: Model = Field(description="Conv4")
+    reptile: Reptile = Field(description="meta-training of a benign user")
+    pretrain: Pretrain = Field(description="benign meta-training before the attack")
+    attack: Attack = Field(description="the attacker's training, and what it sends")
+    meta_train_after: MetaTrainAfter = Field(description="benign meta-training after the attack")
+    evaluation: Evaluation = Field(description="Experiment 1, and the episodes of all experiments")
+    fine_tuning: FineTuning = Field(description="Experiment 2")
+    matching: Matching = Field(description="Experiment 3, the defence")
+    glorot_mix: GlorotMix = Field(
+        description="of matching networks, and of supervised fine-tuning in figures A6 to A8 and A10"
+    )
+    local_meta_training: LocalMetaTraining = Field(description="by a client alone, before it fine-tunes")
+    figure_ablation: FigureAblation = Field(description="the defence without each of its parts, delta 0.3")
+    figure_delta: FigureDelta = Field(description="accuracy over delta, for both kinds of glorot_mix.norms")
+    overrides: dict[Dataset, dict[Any, Any]] = Field(
+        description="keys of data to figure_delta for one data set only: {omniglot: {pretrain: {rounds: 300}}}"
+    )
+
+
+# The sections of which `overrides` may set keys.
+OVERRIDABLE = [
+    name
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+]

@@ -1,0 +1,128 @@
+"""Break the code on purpose, one place at a time, and see a test turn red: `make mutants`.
+
+Each mutant is a change of one line of what matters most, with the test file that has to notice. A survivor means that
+the test would pass without what it is there for. It takes some five minutes on two cores.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+
+
+class Mutant(NamedTuple):
+    """`old` stands once in the file `path` and is replaced by `new`; the tests `file` must fail then."""
+
+    what: str
+    path: str
+    old: str
+    new: str
+    file: str
+
+
+FEDERATION, TRAINING = "fedmeta/learning/federation.py", "fedmeta/learning/training.py"
+EPISODES, ATTACK = "fedmeta/data/episodes.py", "workflow/scripts/attack.py"
+MUTANTS = (
+    Mutant("no boost", FEDERATION, "plan.boost * (", "(", "test_attack_stage.py"),
+    Mutant("boost in benign updates", FEDERATION, "plan.boost * (", "3 * (", "test_attack_stage.py"),
+    Mutant("aggregation weights", TRAINING, "weight[user - 1] if", "weight[0] if", "test_attack_stage.py"),
+    Mutant("weights of no list", TRAINING, "1 / len(users)", "1.0", "test_attack_stage.py"),
+    Mutant(
+        "no keyed images",
+        EPISODES,
+        "self.keyed.images[keyed]]",
+        "self.keyed.images[keyed] * 0]",
+        "test_attack_stage.py",
+    ),
+    Mutant("backdoor-to-target mix", EPISODES, "ratio[0] / sum(ratio)", "ratio[1] / sum(ratio)", "test_episodes.py"),
+    Mutant("target label", EPISODES, "outputs == way - 1)[0]", "outputs == 0)[0]", "test_episodes.py"),
+    Mutant("attacker selected again", TRAINING, "if user != attacker", "if user", "test_attack_stage.py"),
+    Mutant(
+        "attacker not selected",
+        ATTACK,
+        "rounds = [attacked_round(attacker, poisoned, benign)]",
+        "rounds = [benign]",
+        "test_attack_stage.py",
+    ),
+    Mutant("pool ignores the case", TRAINING, "if self.included:", "if True:", "test_attack_stage.py"),
+    Mutant(
+        "queries overlap the support",
+        EPISODES,
+        "queries = [rows[shot : shot",
+        "queries = [rows[: shot",
+        "test_episodes.py",
+    ),
+    Mutant(
+        "reserved queries trained on",
+        EPISODES,
+        "random.permutation(held_out) if len(held_out)",
+        "mixed[shot:] if len(held_out)",
+        "test_episodes.py",
+    ),
+    Mutant(
+        "Glorot mix the wrong way round",
+        "fedmeta/defences/glorot_mix.py",
+        "torch.lerp(fresh, parameters, delta)",
+        "torch.lerp(parameters, fresh, delta)",
+        "test_glorot_mix.py",
+    ),
+    Mutant(
+        "floor of the attacked model",
+        "workflow/scripts/evaluate.py",
+        "files = {0: (job.input.clean",
+        "files = {0: (job.input.attacked",
+        "test_floor.py",
+    ),
+    Mutant(
+        "batched: shapes ignored",
+        "fedmeta/learning/batched.py",
+        "setdefault((self.samplers[work.sampler].shape, len(work.episodes))",
+        "setdefault((",
+        "test_engine.py",
+    ),
+    Mutant(
+        "models of another case",
+        "workflow/rules/evaluation.smk",
+        "attacked=rules.attack.output[0]",
+        'attacked=rules.attack.output[0].replace("{scope}", "excluded")',
+        "test_wiring.py",
+    ),
+)
+
+
+def survives(mutant: Mutant, folder: Path) -> bool:
+    """Return whether the mutant's tests pass; the file is as it was afterwards."""
+    file = folder / mutant.path
+    source = file.read_text()
+    if source.count(mutant.old) != 1:
+        raise SystemExit(f"{mutant.what}: {mutant.old!r} stands {source.count(mutant.old)} times in {mutant.path}")
+    file.write_text(source.replace(mutant.old, mutant.new))
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/{mutant.file}"]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    file.write_text(source)
+    if run.returncode not in (0, 1):
+        raise SystemExit(f"{mutant.what}: the tests did not run\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
+    return run.returncode == 0
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "project"
+        shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".*", "data", "results", "logs", "docs"))
+        shutil.copytree(ROOT / "fedmeta/data", folder / "fedmeta/data")
+        shutil.copytree(ROOT / "docs", folder / "docs")
+        survivors = []
+        for mutant in MUTANTS:
+            alive = survives(mutant, folder)
+            survivors += [mutant.what] * alive
+            print("survived" if alive else "noticed ", mutant.what, flush=True)
+    print(f"{len(MUTANTS) - len(survivors)} of {len(MUTANTS)} mutants were noticed")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
