@@ -69,10 +69,11 @@ class Unfinished:
             return None
         try:
             tensors, provenance = read_tensors(self.path)
-        except FedmetaError:
-            logger.warning("ignoring unfinished work in %s: the file is not whole; starting anew", self.path)
+            key = provenance["key"]
+        except (FedmetaError, KeyError, TypeError):
+            logger.warning("ignoring %s: it is not a whole file of unfinished work; starting anew", self.path)
             return None
-        if provenance["key"] != self.key:
+        if key != self.key:
             logger.warning("ignoring unfinished work in %s: its settings or inputs have changed since", self.path)
             return None
         logger.info("going on from unfinished work in %s", self.path)

@@ -6,7 +6,7 @@ import fcntl
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -75,6 +75,18 @@ def exclusive(path: str | os.PathLike) -> Iterator[None]:
     finally:
         Path(lock.name).unlink(missing_ok=True)
         lock.close()
+
+
+def abandoned(folders: Iterable[str | os.PathLike]) -> list[Path]:
+    """Return the files in the folders that were `exclusive` to a process that was killed, and remove its locks."""
+    found = []
+    for folder in folders:
+        for lock_path in sorted(Path(folder).rglob(".*.lock")):
+            with contextlib.suppress(OSError), open(lock_path, "r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock_path.unlink()
+                found.append(lock_path.with_name(lock_path.name[1:].removesuffix(".lock")))
+    return found
 
 
 def _lock(path: Path) -> TextIO:

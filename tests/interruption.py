@@ -18,6 +18,8 @@ from PIL import Image
 from snakemake.utils import update_config
 from test_workflow import MEASURED, ROOT, copy_project
 
+from fedmeta.made import kept, record_of
+
 # Small enough to run often, long enough to be killed in the midst: every stage saves its work 48 times or more.
 SMALL = {
     "datasets": ["omniglot"],
@@ -88,7 +90,8 @@ class Project:
         """This project with all that it has made, but for the output of `stage`, in another folder."""
         shutil.copytree(self.folder, folder, symlinks=True)
         twin = Project(folder, stage)
-        twin.target.unlink(missing_ok=True)
+        for path in (twin.target, kept(twin.target), record_of(twin.target)):
+            path.unlink(missing_ok=True)
         return twin
 
     @property
@@ -149,10 +152,18 @@ class Project:
         """Content of all files that runs have made, hidden ones too, by path; measured times apart."""
         paths = [path for name in ("results", "data/prepared") for path in (self.folder / name).rglob("*")]
         return {
-            str(path.relative_to(self.folder)): path.read_bytes()
+            str(path.relative_to(self.folder)): timeless(path)
             for path in paths
-            if path.is_file() and path.name not in MEASURED
+            if path.is_file() and path.name.removeprefix(".").removesuffix(".kept") not in MEASURED
         }
+
+
+def timeless(path: Path) -> bytes:
+    """Content of a file, of a record of what was made without the times and what depends on measured times."""
+    if not path.name.endswith(".made"):
+        return path.read_bytes()
+    text = re.sub(rb'"mtime_ns": \d+', b"", path.read_bytes())
+    return b"" if any(name.encode() in text for name in MEASURED) else text
 
 
 class Call:

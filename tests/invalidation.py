@@ -177,6 +177,8 @@ def enter(folder: Path) -> None:
 
 def call(output: TextIO, *arguments: str) -> None:
     """Call Snakemake's command line and write what it prints to `output`."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "workflow"]:
+        del sys.modules[name]  # it may have been edited since an earlier call
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output), contextlib.suppress(SystemExit):
         main([*arguments, "--cores", "2", "--resources", "gpu=1"])
 

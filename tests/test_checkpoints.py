@@ -78,7 +78,7 @@ def test_unfinished_work_is_taken_up_only_under_its_own_key(tmp_path, caplog):
     assert "settings or inputs have changed" in caplog.text
     work.path.write_bytes(b"cut")
     assert work.load() is None
-    assert "not whole" in caplog.text
+    assert "not a whole file of unfinished work" in caplog.text
     work.remove()
     assert not list(tmp_path.iterdir())
 

@@ -62,11 +62,11 @@ class TestRawData:
         """What is missing counts as what would be downloaded."""
         from torchvision.datasets import Omniglot
 
-        rules = (finished.folder / "workflow/rules/raw_data.smk").read_text()
+        rules = (finished.folder / "workflow/lib/raw_data.py").read_text()
         for name, published in Omniglot.zips_md5.items():
             assert f'"{name}.zip": "{published}"' in rules
             rules = rules.replace(published, hashlib.md5(name.encode()).hexdigest())
-        with finished.edited("workflow/rules/raw_data.smk", rules):
+        with finished.edited("workflow/lib/raw_data.py", rules):
             finished.printed(*self.arguments(raw / "empty"), "--touch", "--forceall", dry=False)
             (raw / "empty/omniglot").mkdir(parents=True)
             for name in Omniglot.zips_md5:
@@ -75,7 +75,7 @@ class TestRawData:
 
 
 class TestLocalRawData:
-    """Files that users put there count by names, sizes, and checksums in an archive's list, not all being read."""
+    """Files that users put there count by names and contents, large ones by their size and ends."""
 
     @pytest.fixture(params=["mini_imagenet", "image_folder"])
     def dataset(self, request):
@@ -119,7 +119,7 @@ class TestLocalRawData:
         def reruns():
             return set(finished.dry_run(*self.arguments(raw, dataset)))
 
-        (raw / dataset / "n01/1.jpg").write_bytes(b"other picture")
+        (raw / dataset / "n01/1.jpg").write_bytes(b"Picture")  # as long as before
         assert reruns() == {"resize"}
         (raw / dataset / "n01/1.jpg").write_bytes(b"picture")
         assert not reruns()
@@ -133,8 +133,13 @@ class TestLocalRawData:
         for path in (*OTHER_READERS, "fedmeta/progress.py", "fedmeta/data/glyphs.py"):
             with finished.edited(path, (finished.folder / path).read_text() + "\nedited = True\n"):
                 reruns = set(finished.dry_run(*self.arguments(raw, dataset)))
-            read = path in READERS[dataset] or path == "fedmeta/progress.py"
-            assert reruns == ({"resize"} if read else set()), path
+            assert reruns == ({"resize"} if path in READERS[dataset] else set()), path
+
+    def test_a_link_to_nothing_is_one_clear_line(self, finished, raw, dataset):
+        (raw / dataset / "n01/2.jpg").symlink_to("nowhere.jpg")
+        text = finished.printed(*self.arguments(raw, dataset))
+        assert f"{raw}/{dataset}/n01/2.jpg is a link to nothing: fix or remove it" in text
+        assert "Traceback" not in text
 
     @pytest.mark.parametrize("dataset", ["mini_imagenet"])
     def test_another_archive_or_list_or_pickle_reruns_resize(self, finished, raw, dataset):

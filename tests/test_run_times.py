@@ -84,5 +84,9 @@ def test_what_is_no_benchmark_is_refused(tmp_path):
         with pytest.raises(FedmetaError) as error:
             results.run_times([path])
         assert str(path) in str(error.value)
-    with pytest.raises(FedmetaError):
-        results.run_times([])
+
+
+def test_without_benchmarks_the_table_is_empty(tmp_path):
+    table = results.run_times([])
+    assert len(table) == 0
+    assert list(table) == list(results.run_times([benchmark(tmp_path, "split/omniglot/seed-0.tsv")]))

@@ -14,6 +14,7 @@ FOLLOWS = "made from what runs again"
 WORDS = {
     "Missing output files": "not made yet",
     "Incomplete output files": "interrupted",
+    "Forced execution": "missing, changed by hand, or not on record",
     "Input files updated by another job": FOLLOWS,
 }
 

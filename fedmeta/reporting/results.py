@@ -56,6 +56,8 @@ BENCHMARK_PATH = re.compile(
     r"(.*/)?logs/benchmarks/(?P<rule>[^/]+)"
     r"(/(?P<dataset>[^/]+)(/seed-(?P<seed>[0-9]+)(/(?P<scope>excluded|included))?(/(?P<wildcards>.+))?)?)?\.tsv"
 )
+RUN_TIME_COLUMNS = ["rule", "dataset", "seed", "scope", "wildcards"]
+RUN_TIME_COLUMNS += ["seconds", "max_rss_mb", "cpu_seconds", "paper_minutes"]
 
 
 def read_metrics(paths: Iterable[str | os.PathLike]) -> pd.DataFrame:
@@ -177,14 +179,12 @@ def run_times(benchmark_files: Iterable[str | os.PathLike]) -> pd.DataFrame:
     rest), `seconds` (wall clock), `max_rss_mb` (peak resident memory), `cpu_seconds` and `paper_minutes`: what the
     paper's Appendix B reports for the whole stage, at the paper's scale, of which a row here may be one job of
     many. Of repeated measurements, the mean time and the highest memory are given; what Snakemake could not
-    measure is empty. A job that was interrupted and resumed counts its last part only.
+    measure is empty. A job that was interrupted and resumed counts its last part only. No files, no rows.
 
     Raises FedmetaError naming the file when its path or content is not a benchmark's.
     """
     rows = [_run_time(Path(path).as_posix()) for path in benchmark_files]
-    if not rows:
-        raise FedmetaError("no benchmark files to read: run the workflow first")
-    table = pd.DataFrame(rows).astype({"seed": "Int64", "paper_minutes": "Int64"})
+    table = pd.DataFrame(rows, columns=RUN_TIME_COLUMNS).astype({"seed": "Int64", "paper_minutes": "Int64"})
     order = ["rule", "dataset", "seed", "scope", "wildcards"]
     return table.sort_values(order, na_position="first", ignore_index=True)
 

@@ -16,6 +16,8 @@ from cluster import GPU_NODE, wait_until
 from test_workflow import MEASURED
 from working_copy import ROOT, TINY, Call, WorkingCopy
 
+from fedmeta.made import kept, record_of
+
 pytestmark = pytest.mark.slurm
 
 
@@ -102,8 +104,8 @@ def interrupted_run(copy: WorkingCopy, expected: dict[str, bytes], profile: str)
 
 
 def unseen_orphan(copy: WorkingCopy, expected: dict[str, bytes], profile: str) -> None:
-    """Snakemake has no record of what a job has finished after a kill; docs/slurm.md tells how to add or undo it."""
-    workflow, before = copy.workflow, copy.files()
+    """Snakemake has no record of what a job has finished after a kill; the next call takes it only if it is right."""
+    workflow = copy.workflow
     copy.type(shlex.join(["snakemake", *workflow.arguments, "--cleanup-metadata", workflow.target]))
     call = copy.on_slurm(workflow.target, profile=profile)
     orphan = copy.freeze(call)
@@ -112,15 +114,23 @@ def unseen_orphan(copy: WorkingCopy, expected: dict[str, bytes], profile: str) -
     assert wait_until(lambda: not copy.scripts() and workflow.target in copy.files(), 60)
     copy.type(shlex.join(["snakemake", "--unlock", "--cores", "1", *workflow.arguments]))
 
-    assert "Nothing to be done" in after_edit(copy)
-    copy.type(shlex.join([*documented_record(workflow.target), *workflow.arguments]))
-    assert "Params have changed" in after_edit(copy)
-
-    find_run, *_ = documented_recovery().splitlines()
-    remove = re.search(r"```bash\n(log=.*?)```", (ROOT / "docs/slurm.md").read_text(), re.DOTALL)[1]
-    copy.type(f"{find_run}\n{remove}")
-    assert copy.files() == before
+    assert "Pre-training on glyphs" in after_edit(copy)
     finish(copy, expected, profile)
+    assert "nothing to compute" in (copy.folder / workflow.log).read_text()
+
+
+def lost_in_a_whole_run(copy: WorkingCopy, expected: dict[str, bytes], profile: str, mishap) -> None:
+    """Slurm ends a job in a call for everything: the same call again makes it, and what follows from it."""
+    call = copy.on_slurm(profile=profile)
+    mishap(copy, call, copy.freeze(call))
+    status, _ = call.finish()
+    assert status != 0
+    assert copy.workflow.target not in copy.files()
+    status, text = copy.on_slurm(profile=profile).finish(600)
+    assert status == 0, text
+    assert copy.files() == expected
+    _, text = copy.on_slurm("--dry-run", profile=profile).finish()
+    assert "Nothing to be done" in text
 
 
 def after_edit(copy: WorkingCopy) -> str:
@@ -142,12 +152,6 @@ def documented_recovery() -> str:
     return "\n".join(commands)
 
 
-def documented_record(target: str) -> list[str]:
-    """The command of docs/slurm.md that records an output which an orphan has finished."""
-    command = re.search(r"snakemake (\S+)( --touch --force .*)", (ROOT / "docs" / "slurm.md").read_text())
-    return shlex.split(f"snakemake {target}{command[2]}")
-
-
 CASES = {
     "script killed": (lost_job, kill_script, "FAILED"),
     "job cancelled": (lost_job, cancel, "CANCELLED"),
@@ -157,6 +161,8 @@ CASES = {
     "interrupted": (interrupted_run,),
     "orphan left alone": (orphan_and_rerun,),
     "unseen orphan": (unseen_orphan,),
+    "time limit in a whole run": (lost_in_a_whole_run, run_out_of_time),
+    "killed in a whole run": (lost_in_a_whole_run, kill_script),
 }
 
 
@@ -177,7 +183,9 @@ def outcomes(finished):
         futures = {}
         for name, (scenario, *details) in CASES.items():
             copy = finished.twin(finished.folder.with_name(name.replace(" ", "-")))
-            (copy.folder / TINY.target).unlink()
+            target = copy.folder / TINY.target
+            for path in (target, kept(target), record_of(target)):
+                path.unlink()
             # The only GPU would make the cases wait for one another, and the orphan's rerun for the orphan.
             profile = "profiles/slurm" if lose_node in details else profile_without_gpu(copy)
             futures[name] = threads.submit(scenario, copy, expected, profile, *details)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster import Cluster, wait_until
+from interruption import timeless
 
 ROOT = Path(__file__).parents[2]
 
@@ -149,4 +150,4 @@ class WorkingCopy:
     def files(self) -> dict[str, bytes]:
         """Content of every file that the runs have made, hidden ones too, by path."""
         paths = (path for name in self.workflow.folders for path in sorted((self.folder / name).rglob("*")))
-        return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths if path.is_file()}
+        return {str(path.relative_to(self.folder)): timeless(path) for path in paths if path.is_file()}

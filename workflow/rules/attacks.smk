@@ -15,13 +15,10 @@ rule attack:
         "logs/attack/{dataset}/seed-{seed}/{scope}.log",
     benchmark:
         "logs/benchmarks/attack/{dataset}/seed-{seed}/{scope}.tsv"
-    conda:
-        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
     params:
-        code=code_of("attack"),
         settings=take(*LEARNING, "attack", "meta_train_after.meta_steps", "meta_train_after.outer_learning_rate"),
         seed=lambda w: int(w.seed),
     message:

@@ -6,6 +6,8 @@ SEEDED = f"{PREPARED}/seed-{{seed}}"
 
 
 rule resize:
+    input:
+        guard.remake(workflow),
     output:
         images=f"{PREPARED}/resized.npy",
         classes=f"{PREPARED}/resized.csv",
@@ -13,14 +15,10 @@ rule resize:
         "logs/resize/{dataset}.log",
     benchmark:
         "logs/benchmarks/resize/{dataset}.tsv"
-    cache: SHARED
-    conda:
-        "../envs/fedmeta.yaml"
     params:
-        code=code_of("resize"),
-        reader=lambda w: code_of(w.dataset, "fedmeta/data"),
+        reader=lambda w: code.versions(f"fedmeta/data/{w.dataset}.py"),
         dataset=lambda w: w.dataset,
-        raw=lambda w: raw_contents(w.dataset),
+        raw=lambda w: raw.contents(w.dataset),
         size=lambda w: settings(w.dataset)["data"]["size"],
     message:
         "Reading and resizing {wildcards.dataset}"
@@ -39,11 +37,7 @@ rule augment:
         "logs/augment/{dataset}.log",
     benchmark:
         "logs/benchmarks/augment/{dataset}.tsv"
-    cache: SHARED
-    conda:
-        "../envs/fedmeta.yaml"
     params:
-        code=code_of("augment"),
         rotations=lambda w: settings(w.dataset)["data"]["rotations"],
     message:
         "Rotating the classes of {wildcards.dataset}"
@@ -61,11 +55,7 @@ rule split:
         "logs/split/{dataset}/seed-{seed}.log",
     benchmark:
         "logs/benchmarks/split/{dataset}/seed-{seed}.tsv"
-    cache: SHARED
-    conda:
-        "../envs/fedmeta.yaml"
     params:
-        code=code_of("split"),
         settings=take("split", "federation.users", "federation.attacker"),
         seed=lambda w: int(w.seed),
     message:
@@ -88,11 +78,7 @@ rule stamp:
         "logs/stamp/{dataset}/seed-{seed}.log",
     benchmark:
         "logs/benchmarks/stamp/{dataset}/seed-{seed}.tsv"
-    cache: SHARED
-    conda:
-        "../envs/fedmeta.yaml"
     params:
-        code=code_of("stamp"),
         trigger=lambda w: settings(w.dataset)["data"]["trigger"],
     message:
         "Stamping the backdoor key on images of {wildcards.dataset}, seed {wildcards.seed}"
@@ -111,10 +97,7 @@ rule contact_sheet:
         "results/figures/{dataset}/attack-seed-{seed}.png",
     log:
         "logs/contact_sheet/{dataset}/seed-{seed}.log",
-    conda:
-        "../envs/fedmeta.yaml"
     params:
-        code=code_of("contact_sheet"),
         trigger=lambda w: settings(w.dataset)["data"]["trigger"],
     message:
         "Showing the attack on {wildcards.dataset}, seed {wildcards.seed}"

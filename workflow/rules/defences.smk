@@ -14,13 +14,10 @@ rule fine_tune:
         "logs/benchmarks/fine_tune/{dataset}/seed-{seed}/{scope}/{variant}/client-{client}.tsv"
     wildcard_constraints:
         variant=SUPERVISED,
-    conda:
-        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
     params:
-        code=code_of("fine_tune"),
         settings=lambda w: take(*EVALUATION, "fine_tuning", *(["glorot_mix"] if "-" in w.variant else []))(w),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
@@ -45,13 +42,10 @@ rule defend:
         "logs/benchmarks/defend/{dataset}/seed-{seed}/{scope}/{variant}/client-{client}.tsv"
     wildcard_constraints:
         variant=MATCHING,
-    conda:
-        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
     params:
-        code=code_of("defend"),
         settings=take(*EVALUATION, "matching", "glorot_mix"),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),

@@ -1,21 +1,6 @@
 # ----------------------------------------------------------------------
 # Experiment 1: accuracy over rounds of benign meta-training after the attack
 # ----------------------------------------------------------------------
-EVALUATION = [
-    "engine",
-    "model",
-    "reptile.way",
-    "reptile.inner_batch",
-    "reptile.inner_learning_rate",
-    "reptile.beta2",
-    "reptile.adam",
-    "evaluation.episodes",
-    "evaluation.episode_seed",
-    "evaluation.shot",
-    "evaluation.queries",
-    "evaluation.target_output",
-    "evaluation.cases",
-]
 EVALUATION_INPUT = dict(
     images=rules.augment.output.images,
     classes=rules.augment.output.classes,
@@ -39,13 +24,10 @@ rule evaluate:
         "logs/evaluate/{dataset}/seed-{seed}/{scope}/client-{client}.log",
     benchmark:
         "logs/benchmarks/evaluate/{dataset}/seed-{seed}/{scope}/client-{client}.tsv"
-    conda:
-        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
     params:
-        code=code_of("evaluate"),
         settings=take(*EVALUATION, "evaluation.rounds", "evaluation.inner_steps"),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),

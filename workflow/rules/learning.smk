@@ -2,8 +2,6 @@
 # Benign meta-training, before and after the attack
 # scope: excluded | included, the backdoor and target classes from or in benign data
 # ----------------------------------------------------------------------
-RUN = "results/{dataset}/seed-{seed}/{scope}"
-LEARNING = ["engine", "model", "federation", "reptile"]
 
 
 rule pretrain:
@@ -17,14 +15,10 @@ rule pretrain:
         "logs/pretrain/{dataset}/seed-{seed}/{scope}.log",
     benchmark:
         "logs/benchmarks/pretrain/{dataset}/seed-{seed}/{scope}.tsv"
-    cache: SHARED
-    conda:
-        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
     params:
-        code=code_of("pretrain"),
         settings=take(*LEARNING, "pretrain"),
         seed=lambda w: int(w.seed),
         scope=lambda w: w.scope,
@@ -46,13 +40,10 @@ rule meta_train_after:
         "logs/meta_train_after/{dataset}/seed-{seed}/{scope}.log",
     benchmark:
         "logs/benchmarks/meta_train_after/{dataset}/seed-{seed}/{scope}.tsv"
-    conda:
-        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
     params:
-        code=code_of("meta_train_after"),
         settings=take(*LEARNING, "meta_train_after"),
         seed=lambda w: int(w.seed),
     message:
@@ -73,13 +64,10 @@ rule local_meta_train:
         "logs/local_meta_train/{dataset}/seed-{seed}/{scope}/local-{episodes}/client-{client}/{model}.log",
     benchmark:
         "logs/benchmarks/local_meta_train/{dataset}/seed-{seed}/{scope}/local-{episodes}/client-{client}/{model}.tsv"
-    conda:
-        "../envs/fedmeta.yaml"
     threads: config["threads"]
     resources:
         gpu=1,
     params:
-        code=code_of("local_meta_train"),
         settings=take(*LEARNING, "local_meta_training.outer_learning_rate"),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),

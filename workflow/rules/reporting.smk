@@ -1,45 +1,14 @@
 # ----------------------------------------------------------------------
 # Tidy metrics, summaries, run times, figures
 # ----------------------------------------------------------------------
-SCALE = [
-    "data.size",
-    "federation.selected",
-    "model.filters",
-    "reptile.way",
-    "reptile.shot",
-    "reptile.inner_batch",
-    "reptile.meta_batch",
-    "reptile.inner_learning_rate",
-    "pretrain.rounds",
-    "pretrain.meta_steps",
-    "pretrain.outer_learning_rate",
-    "attack.meta_steps",
-    "attack.meta_batch",
-    "attack.inner_epochs",
-    "attack.outer_learning_rate",
-    "meta_train_after.rounds",
-    "meta_train_after.meta_steps",
-    "evaluation.episodes",
-    "evaluation.cases",
-    "fine_tuning.iterations",
-    "glorot_mix.norms",
-    "matching.gates",
-    "matching.scales",
-]
-
-
 rule aggregate:
     input:
-        tables=metrics_tables(),
+        tables=targets.metrics_tables(),
     output:
         "results/metrics.csv",
     log:
         "logs/aggregate.log",
     localrule: True
-    conda:
-        "../envs/fedmeta.yaml"
-    params:
-        code=code_of("aggregate"),
     message:
         "Gathering the metrics of all runs"
     script:
@@ -54,10 +23,6 @@ rule summary:
     log:
         "logs/summary.log",
     localrule: True
-    conda:
-        "../envs/fedmeta.yaml"
-    params:
-        code=code_of("summary"),
     message:
         "Summarising the metrics"
     script:
@@ -72,11 +37,6 @@ rule run_times:
     log:
         "logs/run_times.log",
     localrule: True
-    conda:
-        "../envs/fedmeta.yaml"
-    params:
-        code=code_of("run_times"),
-        benchmarks="logs/benchmarks",
     message:
         "Gathering the run times"
     script:
@@ -97,10 +57,6 @@ rule kernel_norms:
     log:
         "logs/kernel_norms/{dataset}.log",
     localrule: True
-    conda:
-        "../envs/fedmeta.yaml"
-    params:
-        code=code_of("kernel_norms"),
     message:
         "Measuring the kernels of the models of {wildcards.dataset}"
     script:
@@ -119,11 +75,8 @@ rule paper_against_ours:
     log:
         "logs/paper_against_ours.log",
     localrule: True
-    conda:
-        "../envs/fedmeta.yaml"
     params:
-        code=code_of("paper_against_ours"),
-        settings=take_each(*SCALE),
+        settings=jobs.take_each(*SCALE),
     message:
         "Comparing the paper's numbers with ours"
     script:
@@ -132,17 +85,14 @@ rule paper_against_ours:
 
 rule figure:
     input:
-        tables=lambda w: tables_of(w.dataset, w.figure),
+        tables=lambda w: targets.tables_of(w.dataset, w.figure),
     output:
         png="results/figures/{dataset}/figure-{figure}.png",
         svg="results/figures/{dataset}/figure-{figure}.svg",
     log:
         "logs/figure/{dataset}/{figure}.log",
     localrule: True
-    conda:
-        "../envs/fedmeta.yaml"
     params:
-        code=code_of("figure"),
         way=lambda w: settings(w.dataset)["reptile"]["way"],
         content=lambda w: list(contents_of(w.figure, settings(w.dataset))[0]),
     message:
@@ -153,17 +103,14 @@ rule figure:
 
 rule figure_ablation:
     input:
-        tables=lambda w: tables_of(w.dataset, "ablation"),
+        tables=lambda w: targets.tables_of(w.dataset, "ablation"),
     output:
         png="results/figures/{dataset}/figure-ablation.png",
         svg="results/figures/{dataset}/figure-ablation.svg",
     log:
         "logs/figure/{dataset}/ablation.log",
     localrule: True
-    conda:
-        "../envs/fedmeta.yaml"
     params:
-        code=code_of("figure_ablation"),
         way=lambda w: settings(w.dataset)["reptile"]["way"],
         learning_rate=lambda w: settings(w.dataset)["reptile"]["inner_learning_rate"],
         cases=lambda w: cases_of("ablation", settings(w.dataset)),
@@ -175,17 +122,14 @@ rule figure_ablation:
 
 rule figure_order:
     input:
-        tables=lambda w: tables_of(w.dataset, "order"),
+        tables=lambda w: targets.tables_of(w.dataset, "order"),
     output:
         png="results/figures/{dataset}/figure-order.png",
         svg="results/figures/{dataset}/figure-order.svg",
     log:
         "logs/figure/{dataset}/order.log",
     localrule: True
-    conda:
-        "../envs/fedmeta.yaml"
     params:
-        code=code_of("figure_order"),
         way=lambda w: settings(w.dataset)["reptile"]["way"],
         defences=lambda w: {order: with_order(order, settings(w.dataset)) for order in ORDERS},
         trained=lambda w: settings(w.dataset)["attack"]["target_output"],
@@ -197,7 +141,7 @@ rule figure_order:
 
 rule figure_delta:
     input:
-        tables=lambda w: tables_of(w.dataset, "delta"),
+        tables=lambda w: targets.tables_of(w.dataset, "delta"),
         norms=rules.kernel_norms.output[0],
     output:
         png="results/figures/{dataset}/figure-delta.png",
@@ -205,10 +149,7 @@ rule figure_delta:
     log:
         "logs/figure/{dataset}/delta.log",
     localrule: True
-    conda:
-        "../envs/fedmeta.yaml"
     params:
-        code=code_of("figure_delta"),
         way=lambda w: settings(w.dataset)["reptile"]["way"],
         cases=lambda w: cases_of("delta", settings(w.dataset)),
         defences=lambda w: {norms: with_norms(norms, settings(w.dataset)) for norms in NORMS},

@@ -1,4 +1,4 @@
-"""What all stages share: the log, the lock on what they make, errors in one line, an orderly end."""
+"""What all stages share: the log, the lock on what they make, kept results, errors in one line, an orderly end."""
 
 import contextlib
 import logging
@@ -16,12 +16,19 @@ import psutil
 
 from fedmeta.errors import FedmetaError
 from fedmeta.files import disk_errors, exclusive, remove_leftovers
+from fedmeta.made import Work
+from workflow.lib.code import Code
+from workflow.lib.times import set_aside
+
+logger = logging.getLogger(__name__)
 
 
-def run(main: Callable, job) -> None:
+def run(main: Callable, job, keep: bool = True) -> None:
     """Run `main(job)`, `job` being Snakemake's; a FedmetaError ends it with one line on stderr and in the log.
 
-    So do SIGINT, SIGTERM and the end of Snakemake itself; nothing half-written is left then.
+    So do SIGINT, SIGTERM and the end of Snakemake itself; nothing half-written is left then. If the outputs have been
+    made before with the same settings, code and inputs, they are put in place instead. `keep`: False for a stage whose
+    outputs depend on more than that.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=follow, args=(int(os.environ["FEDMETA_SNAKEMAKE"]),), daemon=True).start()
@@ -33,13 +40,37 @@ def run(main: Callable, job) -> None:
         with exclusive(job.output[0]):
             for output in job.output:
                 remove_leftovers(output)
-            main(job)
+            make(main, job, keep)
     except FedmetaError as error:
         logging.error("error: %s", error)
         sys.exit(1)
     except KeyboardInterrupt:
         logging.error("error: stopped by a signal: run again to go on")
         sys.exit(1)
+
+
+def make(main: Callable, job, keep: bool) -> None:
+    """Put the outputs in place, or make and keep them."""
+    work = Work(identity(job), job.input, job.output)
+    there = keep and work.restore()
+    with disk_errors(job.log[0]):
+        set_aside(job.log[0], computed=not there)
+    if there:
+        logger.info("the result of an earlier run with the same settings, code and inputs is there: nothing to compute")
+    else:
+        main(job)
+        work.keep(reusable=keep and code_is_unchanged(job))
+
+
+def code_is_unchanged(job) -> bool:
+    """Tell whether the Python files are still those of the beginning of the run, as the job's params say."""
+    versions = [*job.params.code.values(), *job.params.get("reader", {}).values()]
+    return Code().unchanged(versions)
+
+
+def identity(job) -> dict:
+    """Return what a job's outputs depend on beside the contents of its inputs."""
+    return {"rule": job.rule, "wildcards": dict(job.wildcards.items()), "params": dict(job.params.items())}
 
 
 def follow(snakemake: int) -> None:

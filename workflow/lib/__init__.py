@@ -1,0 +1,1 @@
+"""What the rules need in Python: typed, and tested without a process of Snakemake."""

@@ -1,0 +1,55 @@
+"""Which files a call must make again although Snakemake, which looks at times and at its own records, may not see it.
+
+After a stage has failed, Snakemake has deleted its output and recorded its new settings, and no longer wants an
+output that is missing if what was made from it is there. So a call looks at what the stages themselves have recorded.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable
+
+from fedmeta.made import records
+from workflow.lib.digests import Digests
+
+FOLDERS = ("data/prepared", "results")
+
+
+def doubts(recorded: Callable[[str], bool], folders: Iterable[str] = FOLDERS) -> dict[str, str]:
+    """Return the files to make again, each with why. `recorded` tells whether Snakemake has a record of a file.
+
+    They are: outputs that are missing, that are not what was made, or of which there is no record; inputs that are
+    missing; and outputs that were made from something else than what is there now.
+    """
+    digests, all_made = Digests("sha256"), list(records(folders))
+    found: dict[str, str] = {}
+    content: dict[str, str] = {}
+    for made in all_made:
+        for path, output in made.outputs.items():
+            if not os.path.exists(path):
+                found[path] = "is missing"
+            else:
+                content[path] = output.sha256 if output.untouched(path) else digests.of(path)
+                if content[path] != output.sha256:
+                    found[path] = "is not what was made"
+                elif not recorded(path):
+                    found[path] = "is not on record"
+    for made in all_made:
+        for path, sha256 in made.inputs.items():
+            if not os.path.exists(path):
+                found.setdefault(path, "is missing")
+            elif content.get(path, sha256) != sha256:
+                found.setdefault(next(iter(made.outputs)), f"was made from another {path}")
+    digests.save()
+    return found
+
+
+def set_clock(files: Iterable[str], folders: Iterable[str] = FOLDERS) -> list[str]:
+    """Give files with a time of modification in the future that of now, and return which they were.
+
+    Snakemake deletes what is made from such a file, as older than its input.
+    """
+    outputs = (path for made in records(folders) for path in made.outputs)
+    late = [path for path in (*files, *outputs) if os.path.exists(path) and os.path.getmtime(path) > time.time()]
+    for path in late:
+        os.utime(path)
+    return late

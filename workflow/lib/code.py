@@ -1,0 +1,120 @@
+"""The version of the Python code that a job depends on. Code counts by its meaning, not by how it is written."""
+
+import ast
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+from workflow.lib.notes import read_notes, write_notes
+
+# Modules that cannot change a result: the words of errors, progress, logs, and how finished work is kept.
+UNCOUNTED = {"fedmeta/errors.py", "fedmeta/progress.py", "fedmeta/made.py", "fedmeta/store.py"}
+UNCOUNTED |= {"workflow/scripts/stage.py"}
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class Code:
+    """Versions of the Python files under the working folder."""
+
+    def __init__(self) -> None:
+        # Notes by another version of this module may mean something else.
+        self.notes_name = f"code-{hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]}"
+        self.notes = read_notes(self.notes_name)
+        self.known = len(self.notes)
+        self.look = cache(self.look)
+
+    def versions(self, path: str | Path) -> dict[str, str]:
+        """Return "path version" of a Python file, and of every script and module of fedmeta that it reaches.
+
+        The paths are the keys, too. Imports are followed wherever they are, those inside functions as well.
+        """
+        versions, waiting = {}, [Path(path)]
+        while waiting:
+            file = waiting.pop()
+            name = file.as_posix()
+            if name not in versions and name not in UNCOUNTED:
+                version, imported = self.look(file)
+                versions[name] = f"{name} {version}"
+                waiting += imported
+        return versions
+
+    def of_rule(self, script: str) -> dict[str, str]:
+        """Return the versions for the script of a rule, given as in the files in workflow/rules/."""
+        return self.versions(os.path.normpath(Path("workflow/rules", script)))
+
+    def unchanged(self, versions: Iterable[str]) -> bool:
+        """Tell whether the files of "path version" are still as they were then."""
+        pairs = (version.rsplit(" ", 1) for version in versions)
+        return all(Path(path).exists() and self.look(Path(path))[0] == version for path, version in pairs)
+
+    def look(self, path: Path) -> tuple[str, list[Path]]:
+        """Return the version of a Python file, and the files that it imports."""
+        source = path.read_bytes()
+        key = hashlib.sha256(source).hexdigest()[:16]
+        if key not in self.notes:
+            tree = ast.parse(source, path)
+            version = hashlib.sha256(meaning(tree).encode()).hexdigest()[:12]
+            self.notes[key] = [version, sorted(set(imports(tree)))]
+        version, names = self.notes[key]
+        return version, sorted({file for name in names for file in files_of(name, path) if file.exists()})
+
+    def save(self) -> None:
+        """Remember what each source means, for the next call."""
+        if len(self.notes) > self.known:
+            write_notes(self.notes_name, self.notes)
+            self.known = len(self.notes)
+
+
+def meaning(node: object) -> str:
+    """Return a syntax tree as text without comments, docstrings, positions, and the texts of errors that it raises."""
+    if isinstance(node, list):
+        return f"[{','.join(map(meaning, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, DOCUMENTED) and is_text(node.body[0] if node.body else None):
+        fields["body"] = node.body[1:]
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+        told = [each for each in node.exc.args if not isinstance(each, ast.JoinedStr | ast.Constant)]
+        fields["exc"] = ast.Call(node.exc.func, told, node.exc.keywords)
+    # Fields without a value are left out: which there are differs between versions of Python.
+    said = ",".join(f"{name}={meaning(value)}" for name, value in fields.items() if value is not None and value != [])
+    return f"{type(node).__name__}({said})"
+
+
+def is_text(statement: ast.stmt | None) -> bool:
+    """Tell whether a statement is nothing but a text, as a docstring is."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Yield the names that a module imports, as written: `a.b`, or `..a.b` for what is relative to its package."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            yield base
+            yield from (f"{base}.{each.name}" if node.module else base + each.name for each in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+
+
+def files_of(name: str, importer: Path) -> Iterator[Path]:
+    """Yield the files that an import of `name` in the file `importer` would load, as far as they are of the project."""
+    level = len(name) - len(name.lstrip("."))
+    if level:
+        package = importer.parent.parts[: len(importer.parent.parts) - level + 1]
+        name = ".".join((*package, *filter(None, [name[level:]])))
+    parts = name.split(".")
+    if parts[0] == "fedmeta":
+        yield Path(*parts).with_suffix(".py")
+        yield from (Path(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1))
+    elif level:
+        yield Path(*parts).with_suffix(".py")
+    else:  # scripts import one another by their names
+        yield Path("workflow/scripts", f"{name}.py")

@@ -1,0 +1,90 @@
+"""The door to Snakemake: what a call does before the jobs are known, when they are known, and after a failure."""
+
+import gc
+from collections.abc import Callable, Iterable
+
+from snakemake.exceptions import WorkflowError
+from snakemake.io import IOFile
+from snakemake.logging import logger
+
+from fedmeta.errors import FedmetaError
+from fedmeta.files import abandoned
+from workflow.lib import preflight
+from workflow.lib.again import FOLDERS, doubts, set_clock
+from workflow.lib.code import Code
+from workflow.lib.jobs import Jobs
+from workflow.lib.raw_data import RawData
+
+
+def one_line(check: Callable, *arguments) -> None:
+    """Call a check; a FedmetaError becomes Snakemake's own kind of error, which it shows as one line."""
+    try:
+        check(*arguments)
+    except FedmetaError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def before_all(workflow, jobs: Jobs, raw: RawData, code: Code) -> None:
+    """Raise WorkflowError about what would end the run late. Jobs that run in processes of their own pass."""
+    # The graph of jobs stays to the end: collecting garbage seldom makes a dry run a twelfth shorter.
+    gc.set_threshold(100_000)
+    if workflow.is_main_process:
+        one_line(preflight.check_place, workflow.basedir)
+        one_line(preflight.check_data, jobs, raw, code)
+
+
+def complete_rules(workflow, code: Code) -> None:
+    """Give each rule with a script what all of them have: the environment, and the param `code`.
+
+    That is the versions of the script and of the modules that it reaches. A param rather than input: what counts is
+    the content when the run began, not a time of modification, and not what a file has been edited to by the time the
+    stage has finished.
+    """
+    for rule in workflow.rules:
+        if rule.script:
+            rule.set_params(code=code.of_rule(rule.script))
+            rule.conda_env = "../envs/fedmeta.yaml"
+    code.save()
+
+
+def remake(workflow) -> Callable[[object], list[str]]:
+    """Return a function for the input of the first rule: it asks for no file, but forces those in doubt to be made.
+
+    What it adds is what `--forcerun` adds, without making these files targets of the call: only those on which the
+    targets depend are made again. The first rule's input is asked for whatever the targets are, before Snakemake
+    decides what to run.
+    """
+    looked = []
+
+    def nothing(wildcards) -> list[str]:
+        if workflow.is_main_process and workflow.dag is not None and not looked:
+            looked.append(True)
+            force(workflow)
+        return []
+
+    return nothing
+
+
+def force(workflow) -> None:
+    """Have the files in doubt made again."""
+    found = doubts(lambda path: workflow.persistence.metadata(IOFile(path)) is not None)
+    workflow.dag.forcefiles.update(found)
+    for path, problem in found.items():
+        if problem == "is not what was made":
+            logger.warning(f"{path} {problem}: it is made again, and so is what depends on it")
+
+
+def before_jobs(inputs: Iterable[str]) -> None:
+    """Raise WorkflowError about a folder that cannot be written; set back the clock of files of the future."""
+    one_line(preflight.check_folders)
+    for path in set_clock(inputs):
+        logger.warning(f"{path} was of a time in the future: it is of now")
+
+
+def after_failure() -> None:
+    """Say which stages were killed: all that they can leave behind themselves is a lock."""
+    for path in abandoned(FOLDERS):
+        logger.error(
+            f"error: the stage that makes {path} was killed, probably out of memory: lower threads or free some "
+            "memory, and run again"
+        )

@@ -1,0 +1,93 @@
+"""What would end a run late is said before anything is made or deleted: names, counts, the key, raw files, folders."""
+
+import os
+from pathlib import Path
+
+from fedmeta.errors import FedmetaError
+from fedmeta.made import Made, key_of, read_record
+from workflow.lib.again import FOLDERS
+from workflow.lib.code import Code
+from workflow.lib.jobs import Jobs
+from workflow.lib.notes import read_notes, write_notes
+from workflow.lib.raw_data import PUBLISHED, RawData
+
+WRITTEN = (*FOLDERS, "logs")
+
+
+def check_data(jobs: Jobs, raw: RawData, code: Code) -> None:
+    """Raise FedmetaError for the first data set of the config whose raw files or prepared images will not do."""
+    for dataset in jobs.config["datasets"]:
+        own = jobs.settings(dataset)
+        raw.require(dataset, own["data"]["size"])
+        images = Path(f"data/prepared/{dataset}/resized.npy")
+        made = read_record(images)
+        if not made or not images.exists():
+            continue
+        if resize_params(dataset, jobs, raw, code) != made.job["params"]:
+            _require_raw(dataset, raw, images)
+        else:
+            _check_once(dataset, own, made, code)
+
+
+def resize_params(dataset: str, jobs: Jobs, raw: RawData, code: Code) -> dict:
+    """Return the params of the rule that prepares the images of a data set."""
+    return {
+        "code": code.versions("workflow/scripts/resize.py"),
+        "reader": code.versions(f"fedmeta/data/{dataset}.py"),
+        "dataset": dataset,
+        "raw": raw.contents(dataset),
+        "size": jobs.settings(dataset)["data"]["size"],
+    }
+
+
+def check_folders() -> None:
+    """Raise FedmetaError about a folder that cannot be written, which Snakemake would find out late."""
+    for top in WRITTEN:
+        if os.path.islink(top) and not os.path.exists(top):
+            raise FedmetaError(f"{top} is a link to nothing: make the folder that it points to, or remove the link")
+        for folder, _, _ in os.walk(top):
+            if not os.access(folder, os.W_OK):
+                raise FedmetaError(f"cannot write {folder}: make it writable and run again")
+
+
+def check_place(folder: str | os.PathLike) -> None:
+    """Raise FedmetaError where Snakemake cannot work: a folder with braces in its name, or one that is read-only."""
+    if "{" in str(folder) or "}" in str(folder):
+        raise FedmetaError(f"{folder} has braces in its name, which Snakemake takes for a wildcard: rename the folder")
+    if not os.access(folder, os.W_OK):
+        raise FedmetaError(f"cannot write {folder}: make it writable and run again")
+
+
+def _require_raw(dataset: str, raw: RawData, images: Path) -> None:
+    """Raise FedmetaError if prepared images would be deleted for want of raw files: no download replaces them."""
+    if dataset in PUBLISHED and (missing := raw.missing(dataset)):
+        raise FedmetaError(
+            f"{images} was made from other raw files or settings and {missing[0]} is missing: set raw_data to the "
+            f"folder that has it, or delete {images.parent} to have it downloaded"
+        )
+
+
+def _check_once(dataset: str, own: dict, made: Made, code: Code) -> None:
+    """Raise FedmetaError if the prepared images do not suffice for these settings. What has passed is not repeated."""
+    reached = [code.versions(f"fedmeta/data/{module}.py") for module in ("splits", "requirements", "trigger")]
+    key = key_of({"settings": own, "code": reached}, [output.sha256 for output in made.outputs.values()])
+    passed = read_notes("passed")
+    if passed.get(dataset) != key:
+        check_images(*made.outputs, own)
+        write_notes("passed", {**passed, dataset: key})
+
+
+def check_images(images: str, classes: str, own: dict) -> None:
+    """Raise FedmetaError if the images do not suffice for the splits, episodes and key of a data set's settings."""
+    import numpy as np  # seldom needed, and half of the time that reading the rules takes
+
+    from fedmeta.data.bank import ImageBank
+    from fedmeta.data.requirements import require_enough
+    from fedmeta.data.splits import Split, draw_split
+    from fedmeta.data.trigger import stamp
+
+    bank = ImageBank.open(images, classes)
+    stamp(np.zeros_like(bank.images[:1]), own["data"]["trigger"])
+    for seed in own["seeds"]:
+        assignments = draw_split(bank.classes, {**own["split"], **own["federation"]}, int(seed))
+        require_enough(bank, Split(assignments, bank), own)
