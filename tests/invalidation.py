@@ -35,7 +35,7 @@ def leaves(config: Mapping, prefix: str = "") -> Iterator[str]:
 
 DOCUMENT = ROOT / "docs/caching.md"
 TABLES = ("aggregate", "summary", "run_times", "paper_against_ours")
-FIGURES = ("figure", "figure_ablation", "figure_delta")
+FIGURES = ("figure", "figure_order", "figure_ablation", "figure_delta")
 RULES = (
     *("resize", "augment", "split", "stamp", "contact_sheet", "pretrain", "attack", "meta_train_after"),
     *("local_meta_train", "evaluate", "fine_tune", "defend", "kernel_norms", *TABLES, *FIGURES),
@@ -95,7 +95,7 @@ ADDING = (
     *("figure_ablation.cases", "figure_delta.deltas", "figure_delta.cases"),
 )
 # The figures that are there: one of each kind.
-SHOWN = [3, 5, 7, "A5", "A8", "A9", "ablation", "delta"]
+SHOWN = [3, 5, 7, "A5", "A8", "A9", "order", "ablation", "delta"]
 
 
 class Finished:

@@ -42,6 +42,7 @@ TAKES_FROM = {
     "run_times": ["aggregate"],
     "paper_against_ours": ["aggregate", "run_times"],
     "figure": ["evaluate", "fine_tune", "defend"],
+    "figure_order": ["fine_tune"],
     "figure_ablation": ["defend"],
     "figure_delta": ["defend", "kernel_norms"],
 }
