@@ -180,6 +180,15 @@ def test_each_panel_names_the_lift_that_is_left_at_its_last_step(tmp_path):
         assert "lift: attack accuracy above that before the attack" in legend_of(figure)[0].get_title().get_text()
 
 
+@pytest.mark.parametrize(("order", "words"), [("last", "at its last output"), ("random", "in random order")])
+def test_what_goes_through_the_last_layer_says_where_the_target_is(tmp_path, order, words):
+    for kind, name in ((ROUNDS, "3"), (PLAIN, "5"), (MATCHING, "7")):
+        frame = metrics(kind)
+        figure = figures.draw_figure(FIGURES[name], frame, "omniglot", tmp_path / "figure", way=5, order=order)
+        caption = legend_of(figure)[0].get_title().get_text()
+        assert (words in caption) == (name != "7")
+
+
 # That it can be read
 
 

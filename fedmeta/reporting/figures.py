@@ -15,20 +15,34 @@ from fedmeta.reporting.contents import Content, control_of
 from fedmeta.reporting.results import SUMMARY_KEY, summarise, summary_table
 
 CONTROL = "fresh network: the same defence with δ = 0, without anything of the federation's model"
+ORDERS = {
+    "last": "the victim has the target class at its last output; figure order shows classes in random order, too",
+    "random": "the victim has its classes in random order",
+}
 LIFT = "lift: attack accuracy above that before the attack, at the last step, training / validation, in points"
 
 
 def draw_figure(
-    content: Content, frame: pd.DataFrame, dataset: str, path_stem: str | os.PathLike, *, way: int
+    content: Content, frame: pd.DataFrame, dataset: str, path_stem: str | os.PathLike, *, way: int, order: str = "last"
 ) -> Figure:
-    """Draw a figure with this content, see `fedmeta.reporting.contents`; the functions that it calls say more."""
+    """Draw a figure with this content, see `fedmeta.reporting.contents`; the functions that it calls say more.
+
+    `order` is where the victim's tasks had the target class (`evaluation.target_output`): accuracies that go through
+    the model's last layer hang on it, and their captions say so.
+    """
     if content.experiment == "meta_training":
-        return figure_meta_training(frame, dataset, path_stem, way=way)
-    return figure_fine_tuning(frame, dataset, *content, path_stem, way=way)
+        return figure_meta_training(frame, dataset, path_stem, way=way, order=order)
+    return figure_fine_tuning(frame, dataset, *content, path_stem, way=way, order=order)
 
 
 def figure_meta_training(
-    frame: pd.DataFrame, dataset: str, path_stem: str | os.PathLike, *, way: int, attack_round: int = 1
+    frame: pd.DataFrame,
+    dataset: str,
+    path_stem: str | os.PathLike,
+    *,
+    way: int,
+    order: str = "last",
+    attack_round: int = 1,
 ) -> Figure:
     """Draw accuracy over the rounds after a one-shot attack (the paper's Figures 3 and 4), a panel for each case.
 
@@ -49,7 +63,7 @@ def figure_meta_training(
             panels.draw_panel(axes, summary[summary.case == case], way)
             panels.set_rounds(axes, rows.step.max())
         title = f"{display(dataset)}: benign meta-training after a one-shot attack"
-        panels.finish(figure, title, f"{sample(rows, summary)}\n{LIFT}", path_stem)
+        panels.finish(figure, title, f"{sample(rows, summary)}\n{LIFT}\n{ORDERS[order]}", path_stem)
     return figure
 
 
@@ -62,6 +76,7 @@ def figure_fine_tuning(
     path_stem: str | os.PathLike,
     *,
     way: int,
+    order: str = "last",
 ) -> Figure:
     """Draw accuracy over the iterations of benign fine-tuning (the paper's Figures 5 to 8 and A1 to A11).
 
@@ -88,6 +103,7 @@ def figure_fine_tuning(
             panels.set_iterations(axes, rows.step.max())
         title = fine_tuning_title(dataset, experiment, defence, delta)
         caption = [sample(rows, summary), LIFT, *([] if control.empty else [CONTROL])]
+        caption += [ORDERS[order]] if experiment == "fine_tuning" else []
         panels.finish(figure, title, "\n".join(caption), path_stem)
     return figure
 

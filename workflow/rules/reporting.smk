@@ -94,6 +94,7 @@ rule figure:
     localrule: True
     params:
         way=lambda w: settings(w.dataset)["reptile"]["way"],
+        order=lambda w: settings(w.dataset)["evaluation"]["target_output"],
         content=lambda w: list(contents_of(w.figure, settings(w.dataset))[0]),
     message:
         "Drawing figure {wildcards.figure} of {wildcards.dataset}"

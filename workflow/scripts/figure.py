@@ -11,8 +11,8 @@ def main(job) -> None:
     from fedmeta.reporting.results import read_metrics
 
     stem = Path(job.output.png).with_suffix("")
-    content = Content(*job.params.content)
-    draw_figure(content, read_metrics(job.input.tables), job.wildcards.dataset, stem, way=job.params.way)
+    content, frame = Content(*job.params.content), read_metrics(job.input.tables)
+    draw_figure(content, frame, job.wildcards.dataset, stem, way=job.params.way, order=job.params.order)
 
 
 if __name__ == "__main__":
