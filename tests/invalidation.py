@@ -45,7 +45,7 @@ WORDS = {"tables": TABLES, "figures": FIGURES}
 # Another legal value of each config key whose value is no number, or has limits.
 OTHER_VALUES = {
     "datasets": ["glyphs", "omniglot"],
-    "figures": [3, 5, 7, "A5", "A6", "A8", "A9", "ablation", "delta"],
+    "figures": [3, 5, 7, "A5", "A6", "A8", "A9", "order", "ablation", "delta"],
     "raw_data": "elsewhere",
     "seeds": [1, 2],
     "engine": "serial",
