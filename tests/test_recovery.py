@@ -172,7 +172,7 @@ def test_a_mistake_is_one_line_and_costs_nothing(project, finished):
         "split={target: nosuch}": "there is no class named 'nosuch'",
         "split={meta_training_classes: 9999}": "9999 classes for meta-training",
         "evaluation={shot: 30}": "only",
-        "data={trigger: {colour: [1, 2, 3]}}": "colour has 3 numbers, the images have 1 channel",
+        "data={trigger: {colour: [1, 2, 3]}}": "data.trigger.colour: the images of omniglot are grey",
         "raw_data=nowhere": "set raw_data to the folder that has it, or delete data/prepared/omniglot",
     }.items():
         run = call(project, "", "--config", mistake)
