@@ -16,7 +16,7 @@ import psutil
 import yaml
 from PIL import Image
 from snakemake.utils import update_config
-from test_workflow import MEASURED, ROOT, copy_project
+from test_workflow import MEASURED, ROOT, copy_project, is_measured
 
 from fedmeta.made import kept, record_of
 
@@ -154,7 +154,7 @@ class Project:
         return {
             str(path.relative_to(self.folder)): timeless(path)
             for path in paths
-            if path.is_file() and path.name.removeprefix(".").removesuffix(".kept") not in MEASURED
+            if path.is_file() and not is_measured(path)
         }
 
 

@@ -23,6 +23,13 @@ TINY = ("--configfile", "config/tiny.yaml")
 SIDE_BY_SIDE = ("--config", "threads=1")  # a core for each stage, where there is a GPU for each
 # Files with measured times in them: all others are the same bytes in every run.
 MEASURED = {"run_times.csv", *(f"paper_against_ours.{suffix}" for suffix in ("csv", "png", "svg"))}
+
+
+def is_measured(path: str | Path) -> bool:
+    """Tell whether a file, or what is kept of one, has measured times in it."""
+    return Path(path).name.removeprefix(".").removesuffix(".kept") in MEASURED
+
+
 ALL_FIGURES = [*"345678", *(f"A{number}" for number in range(1, 12)), "order", "ablation", "delta"]
 
 
