@@ -16,9 +16,9 @@ from torch import nn
 
 from fedmeta.data.bank import ImageBank, ImageClass
 from fedmeta.data.episodes import BenignEpisodes, EpisodeShape
+from fedmeta.federation.rounds import Federation, LocalTraining, run_round
 from fedmeta.learning.conv4 import MODULES, Conv4
 from fedmeta.learning.engine import Serial, Start, Work, Workers, prepare_process
-from fedmeta.learning.federation import Federation, LocalTraining, run_round
 from fedmeta.learning.reptile import Supervised
 
 WAY, SHOT, BATCH = 5, 10, 10

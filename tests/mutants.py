@@ -24,7 +24,7 @@ class Mutant(NamedTuple):
     file: str
 
 
-FEDERATION, TRAINING = "fedmeta/learning/federation.py", "fedmeta/learning/training.py"
+FEDERATION, TRAINING = "fedmeta/federation/rounds.py", "fedmeta/federation/training.py"
 EPISODES, ATTACK = "fedmeta/data/episodes.py", "workflow/scripts/attack.py"
 MUTANTS = (
     Mutant("no boost", FEDERATION, "plan.boost * (", "(", "test_attack_stage.py"),

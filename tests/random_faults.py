@@ -42,7 +42,12 @@ SETTINGS = (
     {"data": {"trigger": {"size": 3}}},
     {"split": {"validation_examples": 4}},
 )
-MODULES = ("fedmeta/data/trigger.py", "fedmeta/evaluation.py", "workflow/scripts/attack.py", "fedmeta/data/omniglot.py")
+MODULES = (
+    "fedmeta/data/trigger.py",
+    "fedmeta/evaluation.py",
+    "workflow/scripts/attack.py",
+    "fedmeta/data/readers/omniglot.py",
+)
 EDITS = ("nothing", "raw", *map(str, range(len(SETTINGS))), *MODULES)
 
 

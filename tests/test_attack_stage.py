@@ -10,7 +10,7 @@ from stage_runs import Job, with_adam
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.episodes import AttackEpisodes, BenignEpisodes, EpisodeShape
 from fedmeta.data.splits import Split, read_split
-from fedmeta.learning.training import Stage
+from fedmeta.federation.training import Stage
 
 WEIGHTS = [0.4, 1.2, 0.1, 0.8]
 NAME = "attacked round"  # under which the stage draws

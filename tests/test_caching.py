@@ -126,7 +126,7 @@ def modules_of(rule: str) -> set[str]:
     finder = modulefinder.ModuleFinder([str(ROOT / "workflow/scripts"), str(ROOT)], excludes=["workflow"])
     finder.run_script(str(ROOT / f"workflow/scripts/{rule}.py"))
     if rule == "resize":  # it imports the data set's reader by its name
-        finder.run_script(str(ROOT / "fedmeta/data/glyphs.py"))
+        finder.run_script(str(ROOT / "fedmeta/data/readers/glyphs.py"))
     files = [os.path.relpath(module.__file__, ROOT) for module in finder.modules.values() if module.__file__]
     return {file for file in files if file.startswith("fedmeta")} - UNCOUNTED
 
@@ -240,7 +240,7 @@ def test_the_reason_names_the_module_and_the_value(finished):
 
 
 def test_why_names_the_reader_of_a_data_set(finished):
-    path = "fedmeta/data/glyphs.py"
+    path = "fedmeta/data/readers/glyphs.py"
     with finished.edited(path, (finished.folder / path).read_text() + "\nedited = True\n"):
         said = why(finished.printed())
     assert said[f"{path} has changed"] == ["Reading and resizing glyphs"]

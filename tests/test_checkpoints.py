@@ -10,9 +10,9 @@ from safetensors import safe_open
 
 from fedmeta.checkpoints import Unfinished, fingerprint, read_tensors, write_tensors
 from fedmeta.errors import FedmetaError
+from fedmeta.federation.models import from_named, to_named
+from fedmeta.federation.rounds import Federation
 from fedmeta.files import atomic_path
-from fedmeta.learning.federation import Federation
-from fedmeta.learning.models import from_named, to_named
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

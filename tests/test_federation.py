@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from fedmeta.learning.aggregation import aggregate
+from fedmeta.federation.aggregation.weighted_sum import aggregate
+from fedmeta.federation.rounds import Federation, LocalTraining, run_round, select
 from fedmeta.learning.engine import Serial, Start, Work
-from fedmeta.learning.federation import Federation, LocalTraining, run_round, select
 from fedmeta.learning.reptile import Supervised
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from fedmeta.data import glyphs
+from fedmeta.data.readers import glyphs
 
 SANS = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 ROUND = np.ones((3, 3))  # pixels that touch at a corner hang together

@@ -10,7 +10,7 @@ import test_omniglot
 from archives import encrypted, of_method, of_size, zipped
 from picture_files import encoded
 
-from fedmeta.data import image_folder, mini_imagenet, omniglot
+from fedmeta.data.readers import image_folder, mini_imagenet, omniglot
 from fedmeta.data.image_bytes import MOST_BYTES, zip_members
 from fedmeta.errors import FedmetaError
 

@@ -3,8 +3,8 @@ import pytest
 from picture_files import encoded, noise
 from PIL import Image
 
-from fedmeta.data.image_folder import read
 from fedmeta.data.raw_images import SUFFIXES
+from fedmeta.data.readers.image_folder import read
 from fedmeta.errors import FedmetaError
 
 

@@ -8,7 +8,7 @@ import pytest
 from picture_files import encoded, noise
 from PIL import Image
 
-from fedmeta.data.mini_imagenet import read
+from fedmeta.data.readers.mini_imagenet import read
 from fedmeta.errors import FedmetaError
 
 SIZE = 21

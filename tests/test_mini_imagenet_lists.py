@@ -20,7 +20,7 @@ from test_mini_imagenet import (
     write_zip,
 )
 
-from fedmeta.data.mini_imagenet import read
+from fedmeta.data.readers.mini_imagenet import read
 from fedmeta.errors import FedmetaError
 
 

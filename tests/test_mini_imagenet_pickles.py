@@ -5,7 +5,7 @@ import pickle
 import pytest
 from test_mini_imagenet import SIZE, pickled, write
 
-from fedmeta.data.mini_imagenet import read
+from fedmeta.data.readers.mini_imagenet import read
 from fedmeta.errors import FedmetaError
 
 

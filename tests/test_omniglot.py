@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fedmeta.data.omniglot import ARCHIVES, fetch_omniglot, read_omniglot
+from fedmeta.data.readers.omniglot import ARCHIVES, fetch_omniglot, read_omniglot
 from fedmeta.errors import FedmetaError
 
 CHARACTERS = {

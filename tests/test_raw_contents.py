@@ -54,7 +54,7 @@ class TestRawData:
         assert set(self.reruns(finished, raw)) == {"resize"}
 
     def test_the_data_set_s_own_reader_reruns_resize(self, finished, raw):
-        for path, rules in ((READERS["omniglot"][0], {"resize"}), ("fedmeta/data/glyphs.py", set())):
+        for path, rules in ((READERS["omniglot"][0], {"resize"}), ("fedmeta/data/readers/glyphs.py", set())):
             with finished.edited(path, (finished.folder / path).read_text() + "\nedited = True\n"):
                 assert set(self.reruns(finished, raw)) == rules
 
@@ -130,7 +130,7 @@ class TestLocalRawData:
         assert reruns() == ({"resize"} if dataset == "mini_imagenet" else set())  # too deep to be an image of a class
 
     def test_the_data_set_s_own_reader_reruns_resize(self, finished, raw, dataset):
-        for path in (*OTHER_READERS, "fedmeta/progress.py", "fedmeta/data/glyphs.py"):
+        for path in (*OTHER_READERS, "fedmeta/progress.py", "fedmeta/data/readers/glyphs.py"):
             with finished.edited(path, (finished.folder / path).read_text() + "\nedited = True\n"):
                 reruns = set(finished.dry_run(*self.arguments(raw, dataset)))
             assert reruns == ({"resize"} if path in READERS[dataset] else set()), path

@@ -8,7 +8,7 @@ from picture_files import encoded, noise
 from PIL import EpsImagePlugin, Image
 from test_omniglot import ARCHIVES, members, write_zip
 
-from fedmeta.data import image_folder, mini_imagenet, omniglot
+from fedmeta.data.readers import image_folder, mini_imagenet, omniglot
 from fedmeta.errors import FedmetaError
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\nshowpage\n%%EOF\n"

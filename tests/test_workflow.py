@@ -138,9 +138,9 @@ def test_local_meta_training_is_reptile_by_the_client_alone(every_figure):
     from fedmeta.data.bank import ImageBank
     from fedmeta.data.episodes import BenignEpisodes, EpisodeShape
     from fedmeta.data.splits import Split, read_split
+    from fedmeta.federation.models import from_named
     from fedmeta.learning.conv4 import Conv4
     from fedmeta.learning.engine import Serial, Work
-    from fedmeta.learning.models import from_named
     from fedmeta.learning.reptile import Supervised
 
     excluded, prepared = every_figure / "results/glyphs/seed-1/excluded", every_figure / "data/prepared/glyphs"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from fedmeta.learning.federation import LocalTraining
+from fedmeta.federation.rounds import LocalTraining
 
 
 def attacked_round(

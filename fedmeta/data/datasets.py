@@ -24,4 +24,4 @@ def read(name: str, raw_data: Path, size: int) -> tuple[Iterable[np.ndarray], li
         raise FedmetaError(f"unknown data set {name!r}: choose from {', '.join(NAMES)}")
     folders = raw_data / name, raw_data / name.replace("_", "-")
     raw = next((folder for folder in folders if folder.exists()), folders[0])
-    return importlib.import_module(f"fedmeta.data.{name}").read(raw, size)
+    return importlib.import_module(f"fedmeta.data.readers.{name}").read(raw, size)

@@ -33,7 +33,7 @@ def resize_params(dataset: str, jobs: Jobs, raw: RawData, code: Code) -> dict:
     """Return the params of the rule that prepares the images of a data set."""
     return {
         "code": code.versions("workflow/scripts/resize.py"),
-        "reader": code.versions(f"fedmeta/data/{dataset}.py"),
+        "reader": code.versions(f"fedmeta/data/readers/{dataset}.py"),
         "dataset": dataset,
         "raw": raw.contents(dataset),
         "size": jobs.settings(dataset)["data"]["size"],

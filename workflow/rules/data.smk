@@ -16,7 +16,7 @@ rule resize:
     benchmark:
         "logs/benchmarks/resize/{dataset}.tsv"
     params:
-        reader=lambda w: code.versions(f"fedmeta/data/{w.dataset}.py"),
+        reader=lambda w: code.versions(f"fedmeta/data/readers/{w.dataset}.py"),
         dataset=lambda w: w.dataset,
         raw=lambda w: raw.contents(w.dataset),
         size=lambda w: settings(w.dataset)["data"]["size"],

@@ -12,7 +12,7 @@ def main(job) -> None:
     from fedmeta.attacks.one_shot import attacked_round, inner_steps
     from fedmeta.data.bank import ImageBank
     from fedmeta.data.episodes import AttackEpisodes, EpisodeShape
-    from fedmeta.learning.federation import LocalTraining
+    from fedmeta.federation.rounds import LocalTraining
 
     training = training_stage.open_stage(job, "attacked round")
     attack, federated, reptile = (training.settings[key] for key in ("attack", "federation", "reptile"))

@@ -8,8 +8,8 @@ import training_stage
 
 
 def main(job) -> None:
-    from fedmeta.learning.federation import Federation
-    from fedmeta.learning.models import to_named
+    from fedmeta.federation.models import to_named
+    from fedmeta.federation.rounds import Federation
 
     training = training_stage.open_stage(job, "meta-training after")
     settings = training.settings["meta_train_after"]

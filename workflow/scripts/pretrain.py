@@ -10,7 +10,7 @@ import training_stage
 
 def main(job) -> None:
     from fedmeta.draws import generator
-    from fedmeta.learning.federation import Federation
+    from fedmeta.federation.rounds import Federation
 
     training = training_stage.open_stage(job, "pre-training")
     settings = training.settings["pretrain"]

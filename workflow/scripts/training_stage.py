@@ -5,7 +5,7 @@ import data_stage
 
 def open_stage(job, name: str):
     """Return the training stage that the job describes."""
-    from fedmeta.learning.training import Stage
+    from fedmeta.federation.training import Stage
 
     included = job.wildcards.scope == "included"
     return Stage(name, *data_stage.open_data(job), job.params.seed, included, job.params.settings, job.threads)
@@ -20,8 +20,8 @@ def open_unfinished(job):
 
 def make_model(job, training, beginning, rounds, samplers) -> None:
     """Take the federation through the rounds, from its beginning or from unfinished work, and write the job's model."""
-    from fedmeta.learning.federation import Federation
-    from fedmeta.learning.models import to_named
+    from fedmeta.federation.models import to_named
+    from fedmeta.federation.rounds import Federation
 
     unfinished = open_unfinished(job)
     kept = unfinished.load()
@@ -35,7 +35,7 @@ def make_model(job, training, beginning, rounds, samplers) -> None:
 def read_model(path: str, network, prefix: str = ""):
     """Return the federation's state in a model file, at the beginning of a stage."""
     from fedmeta.checkpoints import read_tensors
-    from fedmeta.learning.models import from_named
+    from fedmeta.federation.models import from_named
 
     return from_named(network, read_tensors(path)[0], prefix)
 

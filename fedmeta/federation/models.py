@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from fedmeta.errors import FedmetaError
+from fedmeta.federation.rounds import Federation
 from fedmeta.learning.conv4 import Conv4
-from fedmeta.learning.federation import Federation
 
 
 def to_named(network: Conv4, federation: Federation, prefix: str = "") -> dict[str, Tensor]:

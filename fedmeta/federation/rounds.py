@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fedmeta.draws import generator
-from fedmeta.learning.aggregation import aggregate
+from fedmeta.federation.aggregation.weighted_sum import aggregate
 from fedmeta.learning.engine import Outcome, Start, Work
 from fedmeta.learning.reptile import meta_step
 

@@ -1,0 +1,1 @@
+"""Federated meta-learning: rounds, selection, local training, aggregation."""
