@@ -1,10 +1,13 @@
 """The settings of a run: type, bounds, meaning and cross-checks of every key of config.yaml, once.
 
-`check(config, files)` says in one line what is wrong; `for_dataset(config, name)` returns the settings of a data set
-as objects (`settings.attack.boost`); `python -m fedmeta.settings` prints the JSON schema, for editors.
+`check(config, files)` says in one line what is wrong; `for_dataset(config, name, scenario)` returns the settings of a
+data set as objects (`settings.attack.boost`), `part` those of a job; `python -m fedmeta.settings` prints the JSON
+schema, for editors.
 """
 
-from fedmeta.settings.checks import check, for_dataset
+from fedmeta.settings.checks import check, for_dataset, layered
+from fedmeta.settings.layers import lay, scenarios_of, with_table
+from fedmeta.settings.part import part
 from fedmeta.settings.sections import OVERRIDABLE, Settings
 
-__all__ = ["OVERRIDABLE", "Settings", "check", "for_dataset"]
+__all__ = ["OVERRIDABLE", "Settings", "check", "for_dataset", "lay", "layered", "part", "scenarios_of", "with_table"]

@@ -2,17 +2,22 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from fedmeta import plugins
 from fedmeta.errors import FedmetaError
-from fedmeta.settings.fields import Dataset, Section
+from fedmeta.settings.fields import Section
+from fedmeta.settings.layers import expanded, lay, scenarios_of
 from fedmeta.settings.repeated_keys import refuse_repeated_keys
 from fedmeta.settings.sections import OVERRIDABLE, Settings
 from fedmeta.settings.together import contradictions
 from fedmeta.settings.words import allowed, given, hint, nearest
+
+
+M = TypeVar("M", bound=Section)
 
 
 def check(config: Mapping[str, Any], files: Iterable[str | os.PathLike] = ()) -> None:
@@ -25,22 +30,59 @@ def check(config: Mapping[str, Any], files: Iterable[str | os.PathLike] = ()) ->
     refuse_repeated_keys(files)
     whole = _validated(config)
     for dataset in (*whole.datasets, *whole.overrides):
-        own = for_dataset(config, dataset)
-        for key, problem in contradictions(own, dataset) if dataset in whole.datasets else ():
-            whose = f" (with overrides.{dataset})" if dataset in whole.overrides else ""
-            raise _in_one_line(f"config: {key}: {problem}{whose}")
+        _require_reader(dataset, "datasets" if dataset in whole.datasets else "overrides")
+    stems = [plugins.stem(dataset) for dataset in whole.datasets]
+    if len(set(stems)) < len(stems):
+        raise FedmetaError("config: datasets: two of them have the same name: rename one of the files")
+    for scenario in scenarios_of(config):
+        for dataset in dict.fromkeys((*stems, *whole.overrides)):
+            own = for_dataset(config, dataset, scenario)
+            for key, problem in contradictions(own, dataset) if dataset in stems else ():
+                below = [f"scenarios.{scenario}"] if scenario in whole.scenarios and whole.scenarios[scenario] else []
+                below += [f"overrides.{dataset}"] if dataset in whole.overrides else []
+                whose = f" (with {' and '.join(below)})" if below else ""
+                raise _in_one_line(f"config: {key}: {problem}{whose}")
 
 
-def for_dataset(config: Mapping[str, Any], dataset: str) -> Settings:
-    """Return the settings of a data set: its overrides laid over the config, as Snakemake lays files over one another.
+def for_dataset(config: Mapping[str, Any], dataset: str, scenario: str | None = None) -> Settings:
+    """Return the settings of a data set in a scenario (None: of the first one): see `layered`.
 
     Raises FedmetaError, as `check` does, for a config whose keys or types are wrong.
     """
-    overrides = _validated(config).overrides.get(dataset, {})
-    for section in overrides:
-        if section not in OVERRIDABLE:
-            raise _in_one_line(_unknown(section, f"overrides.{dataset}", OVERRIDABLE))
-    return _validated(_merged(config, overrides), f"overrides.{dataset}.") if overrides else _validated(config)
+    whole = _validated(config)
+    for place, overrides in _layers(config, whole, dataset, scenario):
+        for section in overrides:
+            if section not in OVERRIDABLE:
+                raise _in_one_line(_unknown(section, place, OVERRIDABLE))
+    places = [place for place, overrides in _layers(config, whole, dataset, scenario) if overrides]
+    return _validated(layered(config, dataset, scenario), f"{places[-1]}." if places else "")
+
+
+def layered(config: Mapping[str, Any], dataset: str, scenario: str | None = None) -> dict[str, Any]:
+    """Return the config as it is for a data set in a scenario.
+
+    From bottom to top: the config, its overrides for the data set, the scenario.
+    """
+    for _, overrides in _layers(config, _validated(config), dataset, scenario):
+        config = lay(config, overrides)
+    return {**config, "defences": expanded(config["defences"])}
+
+
+def _layers(
+    config: Mapping[str, Any], whole: Settings, dataset: str, scenario: str | None
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return (place in the config, overrides) of what is laid over it for a data set and scenario."""
+    scenarios = scenarios_of(config)
+    scenario = next(iter(scenarios)) if scenario is None else scenario
+    place = f"scenarios.{scenario}" if scenario in config["scenarios"] else f"grid {scenario}"
+    return [(f"overrides.{dataset}", whole.overrides.get(dataset, {})), (place, scenarios[scenario])]
+
+
+def _require_reader(dataset: str, key: str) -> None:
+    try:
+        plugins.file_of("reader", dataset)
+    except FedmetaError as error:
+        raise _in_one_line(f"config: {key}: {error}") from None
 
 
 def _in_one_line(text: str) -> FedmetaError:
@@ -48,34 +90,71 @@ def _in_one_line(text: str) -> FedmetaError:
     return FedmetaError(" ".join(text.split()))
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(below.get(key), Mapping)
-        merged[key] = _merged(below[key], value) if both else value
-    return merged
-
-
 def _validated(config: Mapping[str, Any], prefix: str = "") -> Settings:
     """Return the config as Settings; `prefix` is where the keys stand that were not checked before."""
+    whole = _model(Settings, config, prefix)
+    aggregation = _options("aggregation", whole.federation.aggregation, f"{prefix}federation.aggregation.")
+    defences = expanded(whole.defences)
+    return whole.model_copy(
+        update={
+            "federation": whole.federation.model_copy(update={"aggregation": aggregation}),
+            "attack": _options("attack", whole.attack, f"{prefix}attack."),
+            "defences": {name: _defence(entry, f"{prefix}defences.{name}.") for name, entry in defences.items()},
+            "figure_table": {
+                name: _options("figure", entry, f"{prefix}figure_table.{name}.", "kind")
+                for name, entry in whole.figure_table.items()
+            },
+        }
+    )
+
+
+def _defence(entry: Mapping[str, Any], prefix: str) -> Any:
+    """Return the options of a defence, those of what the client does once before among them."""
+    options = _options("defence", entry, prefix, needs="learner")
+    repair = options.repair
+    if repair is None:
+        return options
+    return options.model_copy(update={"repair": _options("defence", repair, f"{prefix}repair.", needs="repair")})
+
+
+def _options(family: str, entry: Mapping[str, Any], prefix: str, key: str = "method", needs: str = "") -> Any:
+    """Return the options of a method; `needs` is what it must have beside them."""
+    name = entry.get(key)
+    if not isinstance(name, str):
+        known = ", ".join(plugins.names(family))
+        what = f"must be a method, one of {known}, or the path of a Python file" if key in entry else "it is missing"
+        raise _in_one_line(f"config: {prefix}{key}: {what}")
     try:
-        return Settings.model_validate(dict(config))
+        kind = plugins.options_type(family, name)
+        if needs:
+            plugins.require(family, name, needs)
+    except FedmetaError as error:
+        raise _in_one_line(f"config: {prefix}{key}: {error}") from None
+    return _model(kind, entry, prefix)
+
+
+def _model(kind: type[M], values: Mapping[str, Any], prefix: str) -> M:
+    """Return the values as a model; a FedmetaError names the first key that is wrong."""
+    try:
+        return kind.model_validate(dict(values))
     except ValidationError as error:
-        raise _in_one_line(_first(error.errors(include_url=False, include_context=False), config, prefix)) from None
+        errors = error.errors(include_url=False, include_context=False)
+        raise _in_one_line(_first(errors, kind, values, prefix)) from None
 
 
-def _first(errors: list[ErrorDetails], config: Mapping[str, Any], prefix: str) -> str:
+def _first(errors: list[ErrorDetails], kind: type[Section], values: Mapping[str, Any], prefix: str) -> str:
     """Return the line about the first error. Misspelt keys come first: the right one may be missing for them."""
     unknown = [error for error in errors if error["type"] in ("extra_forbidden", "invalid_key")]
     if unknown:
         *sections, key = unknown[0]["loc"]
-        section = _walk(config, sections)[1]
-        return _unknown(key, prefix + ".".join(map(str, sections)) or "the config", section.model_fields)
-    path, section, value = _walk(config, errors[0]["loc"])
+        section = _walk(kind, values, sections)[1]
+        return _unknown(key, (prefix + ".".join(map(str, sections))).strip(".") or "the config", section.model_fields)
+    path, section, value = _walk(kind, values, errors[0]["loc"])
     key = f"config: {prefix}{'.'.join(path)}"
-    if path == ["overrides"] and isinstance(value, Mapping):
-        return _about_data_set(errors[0]["loc"][1], value)
-    same = [error for error in errors if _walk(config, error["loc"])[0] == path]
+    rest = errors[0]["loc"][len(path) :]
+    if rest and isinstance(value, Mapping):
+        return _about_entry(f"{key}.{rest[0]}", errors[0]["msg"], value.get(rest[0]), rest[-1] == "[key]")
+    same = [error for error in errors if _walk(kind, values, error["loc"])[0] == path]
     if errors[0]["type"] == "missing" and len(errors[0]["loc"]) == len(path):
         return f"{key}: it is missing; config.yaml has it"
     if errors[0]["type"] == "model_type":
@@ -89,19 +168,21 @@ def _first(errors: list[ErrorDetails], config: Mapping[str, Any], prefix: str) -
     return f"{key}: must be {allowed(field)}, not {given(value)}{why}{hint(value)}"
 
 
-def _about_data_set(name: int | str, overrides: Mapping[str, Any]) -> str:
-    """Return the line about what stands below `overrides` without being a section of a data set."""
-    if name in get_args(Dataset):
-        return f"config: overrides.{name}: must be a section, not {given(overrides[name])}"
-    return _unknown(name, "overrides", get_args(Dataset))
+def _about_entry(key: str, problem: str, value: object, is_name: bool) -> str:
+    """Return the line about an entry of a table whose names are the user's."""
+    if is_name:
+        return f"{key}: a name has letters, digits and _ . , = + - only, and at most 100 of them"
+    if key.startswith("config: grid."):
+        return f"{key}: must be a list of values, not {given(value)}"
+    return f"{key}: must be a section, not {given(value)}" if not isinstance(value, Mapping) else f"{key}: {problem}"
 
 
-def _walk(config: Any, loc: Iterable[int | str]) -> tuple[list[str], type[Section], Any]:
+def _walk(kind: type[Section], values: Any, loc: Iterable[int | str]) -> tuple[list[str], type[Section], Any]:
     """Return how far a place leads along keys of sections, the section in which it ends, and the value there.
 
     The rest of an error's place is inside a value: an item of a list, or one of the types that it may be.
     """
-    path, section, value = [], Settings, config
+    path, section, value = [], kind, values
     for part in loc:
         field = section.model_fields.get(str(part))
         if field is None:

@@ -1,17 +1,14 @@
 """The types of which the sections of the config are made: bounds that several keys share, lists, names."""
 
-from collections.abc import Sequence
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 T = TypeVar("T")
 
-Dataset = Literal["glyphs", "omniglot", "mini_imagenet", "image_folder"]
-Figure = Literal[
-    3, 4, 5, 6, 7, 8, "A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8", "A9", "A10", "A11", "ablation", "delta", "order"
-]
+Name = Annotated[str, Field(min_length=1)]
 Case = Literal["a", "b", "c"]
 TargetOutput = Literal["last", "random"]
 
@@ -20,6 +17,16 @@ class Section(BaseModel):
     """A section of the config. Its keys are its fields and no others; numbers are finite and no texts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
+
+
+class MethodOptions(Section):
+    """What every method's `Options` has: the options of a method are a section of the config that names it."""
+
+    method: Name = Field(description="a method of this kind, or the path of a Python file of your own")
+
+    def problems(self, own: Any) -> Iterator[tuple[str, str]]:
+        """Yield (option, problem) for options that are legal each but not together, or not with the settings `own`."""
+        yield from ()
 
 
 def distinct(values: Sequence[T]) -> Sequence[T]:
@@ -58,4 +65,33 @@ Rate = Annotated[float, Field(ge=0, le=1)]
 # The networks' numbers are in single precision, whose largest is 3.4e38.
 Positive = Annotated[float, Field(gt=0, le=1e38)]
 Factor = Annotated[float, Field(gt=0, le=1_000_000)]
-Name = Annotated[str, Field(min_length=1)]
+# Part of the name of a file or folder.
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.,=+-]*$", max_length=100)]
+# The path of a file whose content counts, not its name.
+File = Annotated[str, Field(min_length=1, json_schema_extra={"file": True}), AfterValidator(path_without_braces)]
+
+
+class DefenceOptions(MethodOptions):
+    """What every defence has beside the options of its method."""
+
+    iterations: Several[Number] = Field(
+        (0, 1, 2, 5, 10, 20, 50), description="at which accuracy is measured; the highest is the length"
+    )
+    repair: dict[str, Any] | None = Field(
+        None, description="what the client does once before: {method: NAME, option: value}; null: nothing"
+    )
+    evaluation: dict[str, Any] = Field({}, description="keys of evaluation that are other for this defence")
+
+    def problems(self, own: Any) -> Iterator[tuple[str, str]]:
+        if max(self.iterations) == 0:
+            yield "iterations", "the highest is the length of fine-tuning: add one above 0"
+
+
+class FigureOptions(Section):
+    """What every entry of the table of figures has beside the options of its kind."""
+
+    kind: Name = Field(description="a kind of figure, or the path of a Python file of your own")
+    defences: Several[Name] | tuple[()] = Field((), description="entries of `defences` that it shows", strict=False)
+    control: Name | None = Field(None, description="the entry that they are compared with, or null")
+    cases: Several[Case] | None = Field(None, description="those of evaluation.cases to show; null: all")
+    title: Name | None = Field(None, description="null: what the kind of figure says")

@@ -11,10 +11,8 @@ from pydantic import AfterValidator, Field
 from fedmeta.settings.fields import (
     Case,
     Count,
-    Dataset,
     Each,
-    Factor,
-    Figure,
+    Label,
     Level,
     Name,
     Number,
@@ -27,10 +25,10 @@ from fedmeta.settings.fields import (
     Several,
     Shot,
     TargetOutput,
-    distinct,
     path_without_braces,
 )
 
+Method = dict[str, Any]  # {method: NAME, option: value, ...}: see `fedmeta.plugins`
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right", "centre"]
 Colour = Annotated[tuple[Level, ...], Field(strict=False, min_length=1, max_length=3)]
 
@@ -79,10 +77,13 @@ class Split(Section):
 class Federation(Section):
     users: Annotated[int, Field(ge=2, le=10_000)] = Field(description="M, the attacker among them")
     selected: Count = Field(description="M_r users a round, all of whose updates are awaited")
-    attacker: Count = Field(description="this user's number; it is selected only in the attacked round")
+    attacker: Count | Several[Count] = Field(
+        description="this user's number, or a list of several; selected only in attacked rounds"
+    )
     weight: Positive | Each[Positive] | None = Field(
         description="alpha: one number for all users, or a list of one for each; null: 1 / selected"
     )
+    aggregation: Method = Field(description="how the server makes one model of the updates")
 
 
 class Model(Section):
@@ -116,20 +117,6 @@ class Pretrain(Section):
     outer_learning_rate: Pair[Rate] = Field(description="epsilon, from the first to the last round")
 
 
-class Attack(Section):
-    meta_steps: Count = Field(description="of the attacker, in its one round")
-    meta_batch: Annotated[int, Field(ge=1, le=100_000)] = Field(description="B of the attacker")
-    inner_epochs: Annotated[float, Field(gt=0, le=10_000)] = Field(description="passes over an episode's examples")
-    outer_learning_rate: Rate = Field(description="epsilon of the attacker")
-    boost: Factor = Field(description="lambda, by which the attacker multiplies its update")
-    backdoor_to_target: Pair[Annotated[int, Field(ge=1, le=10_000)]] = Field(
-        description="keyed backdoor images and clean target images among those labelled as the target"
-    )
-    target_output: TargetOutput = Field(
-        description="the network output of the target class: last (the N-th, as in the paper) or random"
-    )
-
-
 class MetaTrainAfter(Section):
     rounds: Annotated[int, Field(ge=2, le=1_000_000)] = Field(description="in all; round 1 is the attacked one")
     meta_steps: Count = Field(description="of each selected user in a round, the attacked round included")
@@ -139,7 +126,6 @@ class MetaTrainAfter(Section):
 class Evaluation(Section):
     episodes: Count = Field(description="of each kind; the paper has 40")
     episode_seed: Seed = Field(description="another number draws other evaluation episodes and retrains nothing")
-    other_episode_seed: Seed = Field(description="of figure A5, which shows another set of evaluation episodes")
     shot: Shot = Field(
         description="K, training examples of each class",
         json_schema_extra={"$comment": "the matching network's leave-one-out training needs 2"},
@@ -156,47 +142,13 @@ class Evaluation(Section):
     )
 
 
-class FineTuning(Section):
-    iterations: Several[Number] = Field(description="at which accuracy is measured; the highest is the length")
-
-
-class Matching(Section):
-    iterations: Several[Number] = Field(description="at which accuracy is measured; the highest is the length")
-    warm_up: Number = Field(description="first iterations, of gates and scales alone")
-    gates: bool = Field(description="alpha_l of the attention; false: all at one")
-    scales: bool = Field(description="beta_l of the attention; false: all at one")
-    scale: Factor = Field(description="initial beta_l")
-
-
-class GlorotMix(Section):
-    norms: Literal["shared", "fresh"] = Field(
-        description="of the kernels mixed in: shared, of the shared model (the paper); fresh, of the fresh draw"
-    )
-
-
-class LocalMetaTraining(Section):
-    episodes: Annotated[Pair[Count], AfterValidator(distinct)] = Field(
-        description="of figures A8 and A9, of figures A10 and A11; whole meta-batches"
-    )
-    outer_learning_rate: Rate = Field(description="epsilon of the client")
-
-
-class FigureAblation(Section):
-    cases: Several[Case] = Field(description="those of evaluation.cases to show")
-
-
-class FigureDelta(Section):
-    deltas: Several[Rate] = Field(description="keep 1.0: usable deltas are judged against it")
-    cases: Several[Case] = Field(description="those of evaluation.cases to show")
-
-
 class Settings(Section):
     """The whole config, of a data set where its overrides are laid over the rest (`for_dataset`)."""
 
-    datasets: Several[Dataset] = Field(
+    datasets: Several[Name] = Field(
         description="one or more of: glyphs (embedded), omniglot, mini_imagenet, image_folder; figures for each"
     )
-    figures: Several[Figure] = Field(
+    figures: Several[int | Label] = Field(
         description="3 to 8 and A1 to A11 as in the paper, order, ablation, delta; what they need is evaluated"
     )
     raw_data: Annotated[Name, AfterValidator(path_without_braces)] = Field(
@@ -217,25 +169,26 @@ class Settings(Section):
     model: Model = Field(description="Conv4")
     reptile: Reptile = Field(description="meta-training of a benign user")
     pretrain: Pretrain = Field(description="benign meta-training before the attack")
-    attack: Attack = Field(description="the attacker's training, and what it sends")
+    attack: Method = Field(description="what the attacker does")
     meta_train_after: MetaTrainAfter = Field(description="benign meta-training after the attack")
     evaluation: Evaluation = Field(description="Experiment 1, and the episodes of all experiments")
-    fine_tuning: FineTuning = Field(description="Experiment 2")
-    matching: Matching = Field(description="Experiment 3, the defence")
-    glorot_mix: GlorotMix = Field(
-        description="of matching networks, and of supervised fine-tuning in figures A6 to A8 and A10"
+    defences: dict[Label, dict[str, Any]] = Field(
+        description="what a benign user does alone with the model it received; those that figures show are evaluated"
     )
-    local_meta_training: LocalMetaTraining = Field(description="by a client alone, before it fine-tunes")
-    figure_ablation: FigureAblation = Field(description="the defence without each of its parts, delta 0.3")
-    figure_delta: FigureDelta = Field(description="accuracy over delta, for both kinds of glorot_mix.norms")
-    overrides: dict[Dataset, dict[Any, Any]] = Field(
-        description="keys of data to figure_delta for one data set only: {omniglot: {pretrain: {rounds: 300}}}"
+    figure_table: dict[Label, dict[str, Any]] = Field(
+        description="figures of your own by name: {mine: {kind: over_iterations, defences: [mine]}}"
+    )
+    overrides: dict[str, dict[Any, Any]] = Field(
+        description="keys of data to figure_table for one data set only: {omniglot: {pretrain: {rounds: 300}}}"
+    )
+    scenarios: dict[Label, dict[Any, Any] | None] = Field(
+        description="settings side by side, by name: {strong: {attack: {boost: 5}}}"
+    )
+    grid: dict[Name, Annotated[list[Any], Field(min_length=1)]] = Field(
+        description="a scenario for each value, or for each combination of them: {attack.boost: [1, 3]}"
     )
 
 
-# The sections of which `overrides` may set keys.
-OVERRIDABLE = [
-    name
-    for name, field in Settings.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-]
+# The sections of which `overrides` and scenarios may set keys.
+OVERRIDABLE = [*list(Settings.model_fields)[list(Settings.model_fields).index("data") :]]
+OVERRIDABLE = [name for name in OVERRIDABLE if name not in ("overrides", "scenarios", "grid")]

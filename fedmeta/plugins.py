@@ -1,0 +1,179 @@
+"""Methods chosen by name: a Python file each, of the package or of the user's own.
+
+A name in the config is that of a module in the family's folder, or the path of a Python file. What a file declares, its
+class `Options` and its literal constants, is read from the source: to check a config, nothing heavy is imported.
+"""
+
+import ast
+import difflib
+import functools
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from fedmeta.errors import FedmetaError
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = {
+    "reader": "fedmeta/data/readers",
+    "attack": "fedmeta/attacks",
+    "aggregation": "fedmeta/federation/aggregation",
+    "defence": "fedmeta/defences",
+    "figure": "fedmeta/reporting/figures",
+}
+# What tells a method from the helpers beside it, and must be in a file of the user's own.
+MARKS = {"reader": "read", "attack": "Options", "aggregation": "Options", "defence": "Options", "figure": "Options"}
+# What `Options` may be made of, beside the options of other methods.
+LIGHT = ("typing", "pydantic", "annotated_types", "collections", "enum", "fedmeta.settings.fields")
+
+
+def names(family: str) -> list[str]:
+    """Return the names of the package's methods of a family."""
+    files = sorted((ROOT / FOLDERS[family]).glob("*.py"))
+    return [file.stem for file in files if MARKS[family] in declared(file)]
+
+
+def is_own(name: str) -> bool:
+    """Tell whether a method is a file of the user's own."""
+    return name.endswith(".py")
+
+
+def stem(name: str) -> str:
+    """Return what a method is called in paths and tables: its module's name, also of a file of the user's own."""
+    return Path(name).stem if is_own(name) else name
+
+
+def file_of(family: str, name: str) -> Path:
+    """Return the file of a method, relative to the project for the package's own.
+
+    Raises FedmetaError for a name that no method has, and for a file that is missing or is no method.
+    """
+    path = Path(name) if is_own(name) else Path(FOLDERS[family], f"{name}.py")
+    found = path if is_own(name) else ROOT / path
+    if not found.is_file():
+        raise FedmetaError(f"there is no file {name}" if is_own(name) else unknown(family, name))
+    if MARKS[family] not in declared(found):
+        problem = f"{name} is no {family}: it has no {MARKS[family]}"
+        raise FedmetaError(problem if is_own(name) else unknown(family, name))
+    return path
+
+
+def unknown(family: str, name: str) -> str:
+    """Return what is wrong with a name that no method has."""
+    nearest = difflib.get_close_matches(name, names(family), 1, 0)[0]
+    return f"there is no {family} called '{name}'; did you mean '{nearest}'? A file of your own ends in .py"
+
+
+def load(family: str, name: str) -> ModuleType:
+    """Import a method. Raises FedmetaError for an unknown one, and for a file that cannot be imported."""
+    path = file_of(family, name)
+    if not is_own(name):
+        return importlib.import_module(".".join(path.with_suffix("").parts))
+    called = f"fedmeta_own_{family}_{path.stem}"
+    specification = importlib.util.spec_from_file_location(called, path)
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[called] = module  # dataclasses, and processes that are forked, look for it there
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[called]
+        raise FedmetaError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def require(family: str, name: str, called: str) -> None:
+    """Raise FedmetaError unless a method's file has something called `called`."""
+    path = file_of(family, name)
+    if called not in declared(path if is_own(name) else ROOT / path):
+        raise FedmetaError(f"{name} has no {called}, which is needed here: see docs/extending.md")
+
+
+def options(family: str, entry: Mapping[str, Any]) -> Any:
+    """Return the options of an entry of the config, {method: NAME, option: value, ...}, as the method's own type.
+
+    Raises pydantic's ValidationError for what the type does not allow.
+    """
+    return options_type(family, entry["method"]).model_validate(dict(entry))
+
+
+def options_type(family: str, name: str) -> type:
+    """Return the class `Options` of a method."""
+    path = file_of(family, name)
+    return _options_type(path if is_own(name) else ROOT / path, "Options")
+
+
+def constant(family: str, name: str, called: str, default: Any) -> Any:
+    """Return the value of a literal constant of a method's file, `default` where it has none."""
+    path = file_of(family, name)
+    node = declared(path if is_own(name) else ROOT / path).get(called)
+    if node is None:
+        return default
+    try:
+        return ast.literal_eval(node.value)
+    except (AttributeError, TypeError, ValueError):
+        raise FedmetaError(f"{name}: {called} must be written as a plain value, such as a number or a text") from None
+
+
+def declared(file: Path) -> dict[str, ast.stmt]:
+    """Return the top-level statements of a Python file that give something a name, by that name."""
+    return _declared(file, file.stat().st_mtime_ns)
+
+
+@functools.cache
+def _declared(file: Path, _stamp: int) -> dict[str, ast.stmt]:
+    found: dict[str, ast.stmt] = {}
+    for node in _tree(file).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found[node.name] = node
+        elif isinstance(node, ast.Assign):
+            found |= {target.id: node for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found[node.target.id] = node
+    return found
+
+
+def _tree(file: Path) -> ast.Module:
+    try:
+        return ast.parse(file.read_bytes(), file)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise FedmetaError(f"{file} is no Python file that can be read: {error}") from error
+
+
+@functools.cache
+def _options_type(file: Path, called: str) -> Any:
+    """Run the statement of a file that declares `called`, and the light imports and declarations that it needs."""
+    namespace: dict[str, Any] = {"__name__": f"{file.stem}.options"}
+    node, others = declared(file).get(called), declared(file)
+    if node is None:
+        raise FedmetaError(f"{file.name} declares no {called}")
+    used = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+    for statement in _tree(file).body:
+        if isinstance(statement, ast.ImportFrom) and not statement.level:
+            for alias in statement.names:
+                if (alias.asname or alias.name) in used:
+                    namespace[alias.asname or alias.name] = _imported(file, statement.module or "", alias.name)
+        elif isinstance(statement, ast.Import):
+            for alias in statement.names:
+                if alias.name.split(".")[0] in LIGHT and (alias.asname or alias.name) in used:
+                    namespace[alias.asname or alias.name] = importlib.import_module(alias.name)
+    namespace |= {name: _options_type(file, name) for name in used & others.keys() - namespace.keys() - {called}}
+    try:
+        exec(compile(ast.Module([node], []), file, "exec"), namespace)
+    except Exception as error:
+        light = "it may use typing, pydantic, fedmeta.settings.fields and the Options of other methods"
+        raise FedmetaError(f"{file.name}: {called} cannot be read: {error}; {light}") from error
+    return namespace[called]
+
+
+def _imported(file: Path, module: str, name: str) -> Any:
+    if module in LIGHT:
+        return getattr(importlib.import_module(module), name)
+    source = ROOT / Path(*module.split(".")).with_suffix(".py")
+    if module.startswith("fedmeta.") and source.is_file():
+        return _options_type(source, name)
+    light = "it may use typing, pydantic, fedmeta.settings.fields and the Options of other methods"
+    raise FedmetaError(f"{file.name}: Options uses {name} of {module}: {light}")

@@ -1,0 +1,120 @@
+"""Settings laid over one another: files, data sets' overrides, scenarios, entries like others."""
+
+import itertools
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fedmeta import plugins
+from fedmeta.errors import FedmetaError
+from fedmeta.settings.words import given, nearest
+
+# The table of the paper's defences and figures lies below the config.
+TABLE = Path(__file__).parents[1] / "paper/figures.yaml"
+
+
+def with_table(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config with the table of the paper's defences and figures below it."""
+    return lay(yaml.safe_load(TABLE.read_text(encoding="utf-8")), config)
+
+
+def lay(below: Mapping[str, Any], above: Mapping[str, Any], place: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the settings of `below` with those of `above` in their place, section by section.
+
+    Where `above` names another method than `below`, options that this method does not have are dropped.
+    """
+    for key in ("method", "kind"):
+        if above.get(key, below.get(key)) != below.get(key) and key in below:
+            known = options_of(place, above[key])
+            below = {name: value for name, value in below.items() if name in known}
+    laid = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(below.get(key), Mapping)
+        laid[key] = lay(below[key], value, (*place, str(key))) if both else value
+    return laid
+
+
+def options_of(place: tuple[str, ...], name: object) -> set[str]:
+    """Return the keys that the options of a method can have; none for a name that no method has."""
+    family = {"attack": "attack", "federation": "aggregation", "figure_table": "figure"}.get(place[0], "defence")
+    try:
+        return set(plugins.options_type(family, str(name)).model_fields)
+    except FedmetaError:
+        return set()
+
+
+def scenarios_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what each scenario of a config lays over it, by name: those that are named, times the grid.
+
+    Raises FedmetaError for a key of the grid that leads nowhere, and for values without a readable name.
+    """
+    scenarios = {name: overrides or {} for name, overrides in config["scenarios"].items()}
+    for key, values in config["grid"].items():
+        first, *rest = key.split(".")
+        if not rest:
+            raise FedmetaError(f"config: grid.{key}: must be a key in a section, such as attack.boost")
+        points = {f"{rest[-1]}={label(f'grid.{key}', value)}": nested((first, *rest), value) for value in values}
+        alone = list(scenarios) == ["default"] and not scenarios["default"]
+        scenarios = {
+            point if alone else f"{name},{point}": lay(overrides, laid)
+            for (name, overrides), (point, laid) in itertools.product(scenarios.items(), points.items())
+        }
+    return scenarios
+
+
+def expanded(defences: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the table of defences with what `like` and `grid` stand for written out.
+
+    An entry with `grid` gives one for each combination of values, called `NAME,option=value,...`.
+    """
+    written: dict[str, Any] = {}
+    for name in defences:
+        entry = dict(_like(defences, name, ()))
+        grid = entry.pop("grid", None)
+        if grid is None:
+            written[name] = entry
+            continue
+        if not isinstance(grid, Mapping) or not all(isinstance(values, list) and values for values in grid.values()):
+            raise FedmetaError(f"config: defences.{name}.grid: must be lists of values by option: {{delta: [0.1, 0.3]}}")
+        for values in itertools.product(*grid.values()):
+            point = dict(zip(grid, values, strict=True))
+            words = [f"{option}={label(f'defences.{name}.grid', value)}" for option, value in point.items()]
+            written[",".join([name, *words])] = lay(entry, point, ("defences", name))
+    return written
+
+
+def _like(defences: Mapping[str, Any], name: str, seen: tuple[str, ...]) -> Mapping[str, Any]:
+    """Return an entry with what it takes from the one that it is like."""
+    entry = defences[name]
+    if not isinstance(entry, Mapping) or "like" not in entry:
+        return entry if isinstance(entry, Mapping) else {"method": entry}
+    other = entry["like"]
+    if other not in defences:
+        near = nearest(other, defences)
+        raise FedmetaError(f"config: defences.{name}.like: there is no defence '{other}'; did you mean '{near}'?")
+    if name in seen:
+        raise FedmetaError(f"config: defences.{name}.like: it is like itself: name the method of one of them")
+    own = {key: value for key, value in entry.items() if key != "like"}
+    below = {key: value for key, value in _like(defences, other, (*seen, name)).items() if key != "grid"}
+    return lay(below, own, ("defences", name))
+
+
+def nested(keys: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """Return {a: {b: value}} for the keys (a, b)."""
+    for key in reversed(keys):
+        value = {key: value}
+    return value
+
+
+def label(key: str, value: Any) -> str:
+    """Return a value as part of a name. Raises FedmetaError for one that cannot be part of a file's name."""
+    if isinstance(value, list):
+        text = "+".join(label(key, each) for each in value)
+    else:
+        text = Path(value).stem if isinstance(value, str) and value.endswith(".py") else given(value).strip("'\"")
+    if not re.fullmatch(r"[A-Za-z0-9_.+-]+", text):
+        raise FedmetaError(f"config: {key}: {given(value)} cannot be part of a name: use scenarios, which you name")
+    return text

@@ -1,0 +1,41 @@
+"""The settings of a job as objects: of the sections and keys that it was given, and no others."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter
+
+from fedmeta import plugins
+from fedmeta.settings.fields import Section
+from fedmeta.settings.sections import Settings
+
+METHODS = {"attack": "attack", "aggregation": "aggregation"}
+
+
+def part(settings: Mapping[str, Any]) -> Settings:
+    """Return the settings of a job, `{section: {key: value}}`, as an object: `part(...).reptile.way`.
+
+    Of `attack` and `federation.aggregation` the methods' own options are returned. What the job was not given is no
+    attribute: it would be read without that an edit of it makes the job run again.
+    """
+    return _part(Settings, settings)
+
+
+def _part(kind: type[Section], values: Mapping[str, Any]) -> Any:
+    return kind.model_construct(**{key: _value(kind, key, value) for key, value in values.items()})
+
+
+def _value(kind: type[Section], key: str, value: Any) -> Any:
+    if key in METHODS and isinstance(value, Mapping) and "method" in value:
+        return plugins.options(METHODS[key], value)
+    annotation = kind.model_fields[key].annotation
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return _part(annotation, value)
+    return _adapter(kind, key).validate_python(value)
+
+
+@cache
+def _adapter(kind: type[Section], key: str) -> TypeAdapter:
+    field = kind.model_fields[key]
+    return TypeAdapter(Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation)
