@@ -10,9 +10,7 @@ configfile: "config.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/learning.smk"
-include: "workflow/rules/attacks.smk"
 include: "workflow/rules/evaluation.smk"
-include: "workflow/rules/defences.smk"
 include: "workflow/rules/reporting.smk"
 
 
@@ -24,7 +22,6 @@ rule all:
     input:
         targets.figures(),
         "results/metrics.csv",
-        "results/tables/summary.csv",
-        "results/tables/run_times.csv",
-        "results/tables/paper_against_ours.csv",
+        [f"results/tables/{table}.csv" for table in ("summary", "run_times", "comparison", "aggregation")],
+        expand("results/tables/{scenario}/paper_against_ours.csv", scenario=jobs.scenarios),
     localrule: True

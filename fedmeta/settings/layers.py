@@ -15,6 +15,8 @@ from fedmeta.settings.words import given, nearest
 # The table of the paper's defences and figures lies below the config.
 TABLE = Path(__file__).parents[1] / "paper/figures.yaml"
 
+DEFAULT = "default"  # the scenario of a config that names none
+
 
 def with_table(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config with the table of the paper's defences and figures below it."""
@@ -51,13 +53,13 @@ def scenarios_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
     Raises FedmetaError for a key of the grid that leads nowhere, and for values without a readable name.
     """
-    scenarios = {name: overrides or {} for name, overrides in config["scenarios"].items()}
+    scenarios = {name: overrides or {} for name, overrides in config["scenarios"].items()} or {DEFAULT: {}}
     for key, values in config["grid"].items():
         first, *rest = key.split(".")
         if not rest:
             raise FedmetaError(f"config: grid.{key}: must be a key in a section, such as attack.boost")
         points = {f"{rest[-1]}={label(f'grid.{key}', value)}": nested((first, *rest), value) for value in values}
-        alone = list(scenarios) == ["default"] and not scenarios["default"]
+        alone = not config["scenarios"] and list(scenarios) == [DEFAULT]
         scenarios = {
             point if alone else f"{name},{point}": lay(overrides, laid)
             for (name, overrides), (point, laid) in itertools.product(scenarios.items(), points.items())

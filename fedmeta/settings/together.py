@@ -1,13 +1,13 @@
 """Values that are legal each but not together."""
 
-import re
 from collections.abc import Iterator
 
+from fedmeta import plugins
+from fedmeta.settings.fields import Section
 from fedmeta.settings.sections import Settings
+from fedmeta.settings.words import nearest
 
 Problems = Iterator[tuple[str, str]]
-
-GREY = ("glyphs", "omniglot")  # data sets of which it is known that images have one channel
 
 
 def contradictions(own: Settings, dataset: str) -> Problems:
@@ -15,8 +15,9 @@ def contradictions(own: Settings, dataset: str) -> Problems:
     yield from _key_on_images(own, dataset)
     yield from _classes(own)
     yield from _users(own)
-    yield from _attackers_episode(own)
+    yield from _methods(own)
     yield from _evaluation(own)
+    yield from _defences(own)
     yield from _figures(own)
 
 
@@ -34,8 +35,14 @@ def _key_on_images(own: Settings, dataset: str) -> Problems:
     if isinstance(trigger.colour, tuple):
         if len(trigger.colour) == 2:
             yield "data.trigger.colour", "a list has 1 number on grey images, 3 on colour ones"
-        elif len(trigger.colour) == 3 and dataset in GREY:
+        elif len(trigger.colour) == 3 and _channels(own, dataset) == 1:
             yield "data.trigger.colour", f"the images of {dataset} are grey: give one number from 0 to 255"
+
+
+def _channels(own: Settings, dataset: str) -> int | None:
+    """Return how many channels the images of a data set have, None where its reader does not say."""
+    name = next(name for name in own.datasets if plugins.stem(name) == dataset)
+    return plugins.constant("reader", name, "CHANNELS", None)
 
 
 def _classes(own: Settings) -> Problems:
@@ -46,7 +53,7 @@ def _classes(own: Settings) -> Problems:
     for user in range(1, users + 1):
         # They are dealt one by one; each rotation of a class is a class.
         classes = turns * (split.meta_training_classes // users + (user <= split.meta_training_classes % users))
-        needed = way - 1 if user == own.federation.attacker else way if "a" in own.evaluation.cases else 1
+        needed = way - 1 if user in attackers(own) else way if "a" in own.evaluation.cases else 1
         if classes < needed:
             problem = f"{split.meta_training_classes} give user {user} {classes} with rotations"
             yield "split.meta_training_classes", f"{problem}, an episode needs {needed}: raise it, or lower reptile.way"
@@ -55,57 +62,72 @@ def _classes(own: Settings) -> Problems:
         yield "split.meta_testing_classes", f"{problem}, an episode needs {way}: raise it, or lower reptile.way"
 
 
+def attackers(own: Settings) -> tuple[int, ...]:
+    """Return the numbers of the users that attack."""
+    given = own.federation.attacker
+    return given if isinstance(given, tuple) else (given,)
+
+
 def _users(own: Settings) -> Problems:
     federation = own.federation
-    if federation.selected > federation.users - 1:
-        yield "federation.selected", f"{federation.selected} users a round, but only {federation.users - 1} are benign"
-    if federation.attacker > federation.users:
+    benign = federation.users - len(attackers(own))
+    if max(attackers(own)) > federation.users:
         yield "federation.attacker", f"there are only {federation.users} users"
+    elif federation.selected > benign:
+        yield "federation.selected", f"{federation.selected} users a round, but only {benign} are benign"
+    elif len(attackers(own)) > federation.selected:
+        yield "federation.selected", f"{federation.selected} users a round, but {len(attackers(own))} attackers"
     if isinstance(federation.weight, tuple) and len(federation.weight) != federation.users:
         count = len(federation.weight)
         yield "federation.weight", f"a list has one number per user: {count} given for {federation.users} users"
 
 
-def _attackers_episode(own: Settings) -> Problems:
-    attack, reptile = own.attack, own.reptile
-    examples = reptile.way * reptile.shot
-    if attack.inner_epochs * examples < min(reptile.inner_batch, examples):
-        problem = f"{attack.inner_epochs:g} passes over {examples} examples are not one step of {reptile.inner_batch}"
-        yield "attack.inner_epochs", f"{problem} (reptile.inner_batch): raise it"
-    keyed, clean = attack.backdoor_to_target
-    of_backdoor = round(reptile.shot * keyed / (keyed + clean))  # as in AttackEpisodes
-    if not 0 < of_backdoor < reptile.shot:
-        missing = "keyed" if of_backdoor == 0 else "clean"
-        problem = f"{keyed} to {clean} among reptile.shot = {reptile.shot} images leaves no {missing} image"
-        yield "attack.backdoor_to_target", f"{problem} in an episode: bring the two numbers closer, or raise the shot"
+def _methods(own: Settings) -> Problems:
+    """What methods themselves say of their options."""
+    sections: dict[str, Section] = {"federation.aggregation": own.federation.aggregation, "attack": own.attack}
+    for name, entry in own.defences.items():
+        sections[f"defences.{name}"] = entry
+        if entry.repair is not None:
+            sections[f"defences.{name}.repair"] = entry.repair
+    for key, options in sections.items():
+        for option, problem in options.problems(own):
+            yield f"{key}.{option}", problem
 
 
 def _evaluation(own: Settings) -> Problems:
     evaluation, last = own.evaluation, own.meta_train_after.rounds
-    if evaluation.episode_seed == evaluation.other_episode_seed:
-        yield "evaluation.other_episode_seed", "it must differ from evaluation.episode_seed"
     if max(evaluation.rounds) > last:
         yield "evaluation.rounds", f"meta_train_after.rounds is only {last}"
     if max(evaluation.rounds) == 0:
         yield "evaluation.rounds", "no round after the attack is evaluated: add 1, the attacked round"
     for client in evaluation.clients:
-        if client == own.federation.attacker:
-            yield "evaluation.clients", f"user {client} is the attacker"
+        if client in attackers(own):
+            yield "evaluation.clients", f"user {client} is an attacker"
         elif client > own.federation.users:
             yield "evaluation.clients", f"there is no user {client}"
-    for section in ("fine_tuning", "matching"):
-        if max(getattr(own, section).iterations) == 0:
-            yield f"{section}.iterations", "the highest is the length of fine-tuning: add one above 0"
+
+
+def _defences(own: Settings) -> Problems:
+    for name, entry in own.defences.items():
+        for key in entry.evaluation:
+            if key not in ("episode_seed", "target_output", "queries", "episodes", "shot"):
+                known = "episode_seed, target_output, queries, episodes or shot"
+                yield f"defences.{name}.evaluation.{key}", f"a defence may have its own {known}"
 
 
 def _figures(own: Settings) -> Problems:
-    if "ablation" in own.figures and 0 not in own.matching.iterations:
-        yield "matching.iterations", "figure ablation shows the attention before fine-tuning: add 0"
-    for delta in own.figure_delta.deltas:
-        if float(f"{delta:g}") != delta or not re.fullmatch(r"[0-9.]+", f"{delta:g}"):
-            problem = f"{delta!r} cannot be part of a file's name: give 0, or 0.0001 to 1 with at most six digits"
-            yield "figure_delta.deltas", problem
-    for figure, shown in (("ablation", own.figure_ablation), ("delta", own.figure_delta)):
-        for case in shown.cases if figure in own.figures else ():
+    known = [*own.defences, *{name.partition(",")[0]: None for name in own.defences}]
+    for figure in map(str, own.figures):
+        if figure not in own.figure_table:
+            near = nearest(figure, own.figure_table)
+            yield "figures", f"there is no figure '{figure}'; did you mean '{near}'?"
+            continue
+        entry = own.figure_table[figure]
+        for key in ("defences", "control"):
+            for name in entry.defences if key == "defences" else filter(None, [entry.control]):
+                if name not in known:
+                    near = nearest(name, known)
+                    yield f"figure_table.{figure}.{key}", f"there is no defence '{name}'; did you mean '{near}'?"
+        for case in entry.cases or ():
             if case not in own.evaluation.cases:
-                yield f"figure_{figure}.cases", f"case {case} is not among evaluation.cases"
+                yield f"figure_table.{figure}.cases", f"case {case} is not among evaluation.cases"

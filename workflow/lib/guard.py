@@ -1,18 +1,22 @@
 """The door to Snakemake: what a call does before the jobs are known, when they are known, and after a failure."""
 
 import gc
+import re
 from collections.abc import Callable, Iterable
 
+from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 from snakemake.io import IOFile
 from snakemake.logging import logger
 
 from fedmeta.errors import FedmetaError
 from fedmeta.files import abandoned
+from fedmeta.settings import check, lay, with_table
 from workflow.lib import preflight
 from workflow.lib.again import FOLDERS, doubts, set_clock
 from workflow.lib.code import Code
-from workflow.lib.jobs import Jobs
+from workflow.lib.homes import Homes, write_record
+from workflow.lib.jobs import Jobs, typed
 from workflow.lib.raw_data import RawData
 
 
@@ -24,13 +28,35 @@ def one_line(check: Callable, *arguments) -> None:
         raise WorkflowError(str(error)) from None
 
 
-def before_all(workflow, jobs: Jobs, raw: RawData, code: Code) -> None:
+def complete_config(workflow, config: dict) -> None:
+    """Lay the config's files over the paper's table, and check what comes out; all of it is in `config` then.
+
+    Snakemake has merged the files already, but does not know that the options of a method go when another is named.
+    """
+    above = list(workflow.config_settings.configfiles)
+    laid: dict = {}
+    for file in (*workflow.configfiles[len(above) :], *above):
+        laid = lay(laid, load_configfile(file))
+    for key, value in workflow.config_settings.config.items():
+        laid = lay(laid, {key: value if isinstance(value, str) else typed(value)})
+    laid = with_table(laid)
+    one_line(check, laid, workflow.configfiles)
+    config.clear()
+    config.update(laid)
+
+
+def one_of(names: Iterable[str]) -> str:
+    """Return the constraint of a wildcard that is one of the names."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def before_all(workflow, jobs: Jobs, homes: Homes, raw: RawData, code: Code) -> None:
     """Raise WorkflowError about what would end the run late. Jobs that run in processes of their own pass."""
     # The graph of jobs stays to the end: collecting garbage seldom makes a dry run a twelfth shorter.
     gc.set_threshold(100_000)
     if workflow.is_main_process:
         one_line(preflight.check_place, workflow.basedir)
-        one_line(preflight.check_data, jobs, raw, code)
+        one_line(preflight.check_data, jobs, homes, raw, code)
 
 
 def complete_rules(workflow, code: Code) -> None:
@@ -74,9 +100,13 @@ def force(workflow) -> None:
             logger.warning(f"{path} {problem}: it is made again, and so is what depends on it")
 
 
-def before_jobs(inputs: Iterable[str]) -> None:
-    """Raise WorkflowError about a folder that cannot be written; set back the clock of files of the future."""
+def before_jobs(homes: Homes, inputs: Iterable[str]) -> None:
+    """Raise WorkflowError about a folder that cannot be written; set back the clock of files of the future.
+
+    Then note which scenario keeps what.
+    """
     one_line(preflight.check_folders)
+    one_line(write_record, homes.record())
     for path in set_clock(inputs):
         logger.warning(f"{path} was of a time in the future: it is of now")
 

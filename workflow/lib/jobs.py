@@ -1,19 +1,33 @@
-"""The settings of a job: the config as it is for one data set, and which of its keys a rule reads."""
+"""The settings of jobs: the config as it is in a scenario for a data set, and what of it each stage reads."""
 
-import copy
 import json
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import yaml
-from snakemake.utils import update_config
 
-from fedmeta.reporting.contents import changes
+from fedmeta import plugins
+from fedmeta.settings import for_dataset, lay, scenarios_of
+from fedmeta.settings.fields import Section
+from workflow.lib.stages import STAGES
 
 # Lists whose order means nothing, by section.
 UNORDERED = ("rounds", "cases", "iterations")
 EXACT = 2**53  # whole numbers below it are whole as floats, too
+
+
+class Place(NamedTuple):
+    """Where a stage keeps what it makes: the wildcards of its path that name settings; "" where it has no defence."""
+
+    scenario: str
+    dataset: str
+    defence: str = ""
+
+    @classmethod
+    def of(cls, wildcards: Mapping) -> "Place":
+        """Return the place of a job."""
+        return cls(wildcards["scenario"], wildcards["dataset"], wildcards.get("defence", ""))
 
 
 def typed(value: Any) -> Any:
@@ -23,12 +37,6 @@ def typed(value: Any) -> Any:
     if isinstance(value, list):
         return [typed(each) for each in value]
     return yaml.safe_load(value) if isinstance(value, str) else value
-
-
-def variant_of(wildcards: Mapping) -> tuple[str, float | None]:
-    """Return (defence, delta) as the metrics name a job's variant: `matching-0.3`, or `plain`, which has neither."""
-    defence, _, delta = wildcards.get("variant", "plain").partition("-")
-    return ("" if defence == "plain" else defence, float(delta) if delta else None)
 
 
 def plain(value: Any, name: str = "") -> Any:
@@ -48,49 +56,80 @@ def comparable(values: list) -> bool:
     return all(isinstance(each, str) for each in values) or all(isinstance(each, int | float) for each in values)
 
 
+def chosen(settings: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    """Return the named keys ("section" or "section.key") of settings, by section."""
+    taken: dict[str, Any] = {}
+    for key in keys:
+        section, _, name = key.partition(".")
+        if name:
+            taken.setdefault(section, {})[name] = settings[section][name]
+        else:
+            taken[section] = settings[section]
+    return taken
+
+
 class Jobs:
-    """Settings by data set, from the whole config."""
+    """What jobs read, from the whole config."""
 
     def __init__(self, config: dict):
         self.config = config
-        self.known: dict[tuple[str, str], dict] = {}
+        self.scenarios = list(scenarios_of(config))
+        self.readers = {plugins.stem(name): name for name in config["datasets"]}
+        self._settings: dict[tuple[str, str], dict] = {}
+        self._own: dict[tuple[str, str], Any] = {}
 
-    def settings(self, dataset: str, defence: str = "") -> dict:
-        """Return the config with a data set's overrides laid over it, and what a variant of the defence changes.
+    def own(self, scenario: str, dataset: str) -> Any:
+        """Return the settings of a data set in a scenario, as `fedmeta.settings.Settings`."""
+        if (scenario, dataset) not in self._own:
+            self._own[scenario, dataset] = for_dataset(self.config, dataset, scenario)
+        return self._own[scenario, dataset]
 
-        How it is written is of no account: neither the order of keys nor 3.0 for 3.
+    def settings(self, scenario: str, dataset: str) -> dict[str, Any]:
+        """Return the same as a mapping with every option of every method.
+
+        How it is written is of no account: neither the order of keys nor 3.0 for 3, nor a default left out.
         """
-        if (dataset, defence) not in self.known:
-            merged = copy.deepcopy(self.config)
-            update_config(merged, self.config["overrides"].get(dataset, {}))
-            update_config(merged, changes(defence, merged))
-            self.known[dataset, defence] = plain(json.loads(json.dumps(merged, sort_keys=True)))
-        return self.known[dataset, defence]
+        if (scenario, dataset) not in self._settings:
+            dumped = self.own(scenario, dataset).model_dump(warnings=False)
+            self._settings[scenario, dataset] = plain(json.loads(json.dumps(dumped)))
+        return self._settings[scenario, dataset]
 
-    def take(self, *keys: str) -> Callable[[Any], dict]:
-        """Return a param: the named keys ("section" or "section.key"), by section, as they are for the job.
+    def params(self, stage: str, place: Place) -> dict[str, Any]:
+        """Return what of the config a stage reads: its settings and, of a stage with a defence, the entry."""
+        settings = self.settings(place.scenario, place.dataset)
+        if not place.defence:
+            return {"settings": chosen(settings, STAGES[stage].settings)}
+        entry = settings["defences"][place.defence]
+        if stage == "repair":
+            return {"settings": chosen(settings, STAGES[stage].settings), "repair": entry["repair"]}
+        taken = chosen(lay(settings, {"evaluation": entry["evaluation"]}), STAGES[stage].settings)
+        return {"settings": taken, "defence": {k: v for k, v in entry.items() if k not in ("repair", "evaluation")}}
 
-        One param rather than one for each section: Snakemake looks at every function among the params of every job.
-        """
-        sections: dict[str, list[str]] = {}
-        for key in keys:
-            section, _, name = key.partition(".")
-            sections.setdefault(section, []).append(name)
+    def repaired(self, place: Place) -> bool:
+        """Tell whether a defence has the client repair the model before it adapts it."""
+        return bool(self.settings(place.scenario, place.dataset)["defences"][place.defence]["repair"])
 
-        def param(wildcards):
-            own = self.settings(wildcards.dataset, variant_of(wildcards)[0])
-            return {
-                section: own[section] if names == [""] else {name: own[section][name] for name in names}
-                for section, names in sections.items()
-            }
+    def methods(self, stage: str, place: Place) -> list[tuple[str, Section]]:
+        """Return (family, options) of the methods that a stage uses; of a reader there are no options."""
+        own = self.own(place.scenario, place.dataset)
+        if stage == "adapt":
+            return [("defence", own.defences[place.defence])]
+        if stage == "repair":
+            return [("defence", own.defences[place.defence].repair)]
+        methods = [("aggregation", own.federation.aggregation)] if "federation" in STAGES[stage].settings else []
+        return [*methods, ("attack", own.attack)] if "attack" in STAGES[stage].settings else methods
 
-        return param
+    def method_files(self, stage: str, place: Place) -> list[str]:
+        """Return the Python files of the methods that a stage uses."""
+        if stage == "resize":
+            return [plugins.file_of("reader", self.readers[place.dataset]).as_posix()]
+        return [plugins.file_of(family, each.method).as_posix() for family, each in self.methods(stage, place)]
 
-    def take_each(self, *keys: str) -> dict:
-        """Return a param: the named keys ("section.key") as they are for each data set of the config."""
-        taken: dict[str, dict] = {dataset: {} for dataset in self.config["datasets"]}
-        for dataset, sections in taken.items():
-            own = self.settings(dataset)
-            for section, name in (key.split(".") for key in keys):
-                sections.setdefault(section, {})[name] = own[section][name]
-        return taken
+    def option_files(self, stage: str, place: Place) -> list[str]:
+        """Return the files that options of these methods name."""
+        return [
+            getattr(options, name)
+            for _, options in self.methods(stage, place)
+            for name, field in type(options).model_fields.items()
+            if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("file")
+        ]

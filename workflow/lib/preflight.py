@@ -14,29 +14,31 @@ from workflow.lib.raw_data import PUBLISHED, RawData
 WRITTEN = (*FOLDERS, "logs")
 
 
-def check_data(jobs: Jobs, raw: RawData, code: Code) -> None:
+def check_data(jobs: Jobs, homes: Homes, raw: RawData, code: Code) -> None:
     """Raise FedmetaError for the first data set of the config whose raw files or prepared images will not do."""
-    for dataset in jobs.config["datasets"]:
-        own = jobs.settings(dataset)
-        raw.require(dataset, own["data"]["size"])
-        images = Path(f"data/prepared/{dataset}/resized.npy")
-        made = read_record(images)
-        if not made or not images.exists():
-            continue
-        if resize_params(dataset, jobs, raw, code) != made.job["params"]:
-            _require_raw(dataset, raw, images)
-        else:
-            _check_once(dataset, own, made, code)
+    for dataset, reader in jobs.readers.items():
+        for scenario in jobs.scenarios:
+            own, place = jobs.own(scenario, dataset), Place(scenario, dataset)
+            raw.require(reader, own.data.size)
+            images = Path(path_of("resize").format(**homes.home("resize", place)._asdict()))
+            made = read_record(images)
+            if not made or not images.exists():
+                continue
+            if resize_params(place, jobs, raw, code) != made.job["params"]:
+                _require_raw(reader, raw, images)
+            else:
+                _check_once(place, own, made, code)
 
 
-def resize_params(dataset: str, jobs: Jobs, raw: RawData, code: Code) -> dict:
+def resize_params(place: Place, jobs: Jobs, raw: RawData, code: Code) -> dict:
     """Return the params of the rule that prepares the images of a data set."""
+    reader = jobs.readers[place.dataset]
     return {
         "code": code.versions("workflow/scripts/resize.py"),
-        "reader": code.versions(f"fedmeta/data/readers/{dataset}.py"),
-        "dataset": dataset,
-        "raw": raw.contents(dataset),
-        "size": jobs.settings(dataset)["data"]["size"],
+        "methods": code.versions(jobs.method_files("resize", place)[0]),
+        "reader": reader,
+        "raw": raw.contents(reader),
+        **jobs.params("resize", place),
     }
 
 

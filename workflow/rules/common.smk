@@ -4,33 +4,25 @@
 import os
 import sys
 
-from snakemake.utils import update_config
-
 sys.path.insert(0, workflow.basedir)  # the library of this working copy, whichever is installed
-from fedmeta.reporting.contents import FIGURES, NORMS, ORDERS, cases_of, contents_of, with_norms, with_order
-from fedmeta.settings import check
 from workflow.lib import guard
 from workflow.lib.code import Code
-from workflow.lib.keys import EVALUATION, LEARNING, SCALE
-from workflow.lib.jobs import Jobs, typed, variant_of
+from workflow.lib.homes import Homes, read_record
+from workflow.lib.jobs import Jobs, Place
 from workflow.lib.raw_data import RawData
-from workflow.lib.targets import MATCHING, RUN, SUPERVISED, Targets, model_of, scopes_of
+from workflow.lib.stages import KEYED, benchmark_of, log_of, outputs_of, path_of
+from workflow.lib.takes import Takes
+from workflow.lib.targets import Targets
 
-for key, value in workflow.config_settings.config.items():
-    if not isinstance(value, str):
-        update_config(config, {key: typed(value)})
-
-jobs, code = Jobs(config), Code()
-settings, take = jobs.settings, jobs.take
-
-
-guard.one_line(check, config, workflow.configfiles)
-targets, raw = Targets(jobs), RawData(config["raw_data"])
-guard.before_all(workflow, jobs, raw, code)
+guard.complete_config(workflow, config)
+jobs, code, raw = Jobs(config), Code(), RawData(config["raw_data"])
+homes = Homes(jobs, read_record())
+takes, targets = Takes(jobs, homes, code), Targets(jobs, homes)
+guard.before_all(workflow, jobs, homes, raw, code)
 
 
 onstart:
-    guard.before_jobs(["fedmeta/reporting/paper_numbers.csv"])
+    guard.before_jobs(homes, ["fedmeta/paper/numbers.csv"])
 
 
 onerror:
@@ -42,10 +34,11 @@ os.environ.update(FEDMETA_SNAKEMAKE=str(os.getpid()))
 
 
 wildcard_constraints:
-    dataset="|".join(config["datasets"]),
+    scenario=guard.one_of(homes.scenarios()),
+    dataset=guard.one_of(jobs.readers),
     seed=r"\d+",
     client=r"\d+",
     scope="excluded|included",
-    figure="|".join(FIGURES),
+    defence=guard.one_of(homes.defences()),
+    figure=guard.one_of(targets.known_figures()),
     model="pretrained|attacked",
-    episodes=r"\d+",

@@ -1,105 +1,92 @@
 # ----------------------------------------------------------------------
 # Dataset preparation: resize, rotate, split, stamp the backdoor key
 # ----------------------------------------------------------------------
-PREPARED = "data/prepared/{dataset}"
-SEEDED = f"{PREPARED}/seed-{{seed}}"
-
-
 rule resize:
     input:
         guard.remake(workflow),
     output:
-        images=f"{PREPARED}/resized.npy",
-        classes=f"{PREPARED}/resized.csv",
+        **outputs_of("resize"),
     log:
-        "logs/resize/{dataset}.log",
+        log_of("resize"),
     benchmark:
-        "logs/benchmarks/resize/{dataset}.tsv"
+        benchmark_of("resize")
     params:
-        reader=lambda w: code.versions(f"fedmeta/data/readers/{w.dataset}.py"),
-        dataset=lambda w: w.dataset,
-        raw=lambda w: raw.contents(w.dataset),
-        size=lambda w: settings(w.dataset)["data"]["size"],
+        settings=takes.param("resize"),
+        methods=takes.methods("resize"),
+        reader=lambda w: jobs.readers[w.dataset],
+        raw=lambda w: raw.contents(jobs.readers[w.dataset]),
     message:
-        "Reading and resizing {wildcards.dataset}"
+        "{wildcards.scenario}: reading and resizing {wildcards.dataset}"
     script:
         "../scripts/resize.py"
 
 
 rule augment:
     input:
-        images=rules.resize.output.images,
-        classes=rules.resize.output.classes,
+        **takes.from_("augment", "resize", "images", "classes"),
     output:
-        images=f"{PREPARED}/images.npy",
-        classes=f"{PREPARED}/images.csv",
+        **outputs_of("augment"),
     log:
-        "logs/augment/{dataset}.log",
+        log_of("augment"),
     benchmark:
-        "logs/benchmarks/augment/{dataset}.tsv"
+        benchmark_of("augment")
     params:
-        rotations=lambda w: settings(w.dataset)["data"]["rotations"],
+        settings=takes.param("augment"),
     message:
-        "Rotating the classes of {wildcards.dataset}"
+        "{wildcards.scenario}: rotating the classes of {wildcards.dataset}"
     script:
         "../scripts/augment.py"
 
 
 rule split:
     input:
-        images=rules.resize.output.images,
-        classes=rules.resize.output.classes,
+        **takes.from_("split", "resize", "images", "classes"),
     output:
-        f"{SEEDED}/split.csv",
+        **outputs_of("split"),
     log:
-        "logs/split/{dataset}/seed-{seed}.log",
+        log_of("split"),
     benchmark:
-        "logs/benchmarks/split/{dataset}/seed-{seed}.tsv"
+        benchmark_of("split")
     params:
-        settings=take("split", "federation.users", "federation.attacker"),
+        settings=takes.param("split"),
         seed=lambda w: int(w.seed),
     message:
-        "Drawing the split of {wildcards.dataset}, seed {wildcards.seed}"
+        "{wildcards.scenario}: drawing the split of {wildcards.dataset}, seed {wildcards.seed}"
     script:
         "../scripts/split.py"
 
 
 rule stamp:
     input:
-        images=rules.augment.output.images,
-        classes=rules.augment.output.classes,
-        split=rules.split.output[0],
+        **takes.from_("stamp", "augment", "images", "classes"),
+        **takes.from_("stamp", "split", "split"),
     output:
-        attack_training=f"{SEEDED}/attack_training.npy",
-        attack_training_classes=f"{SEEDED}/attack_training.csv",
-        attack_validation=f"{SEEDED}/attack_validation.npy",
-        attack_validation_classes=f"{SEEDED}/attack_validation.csv",
+        **outputs_of("stamp"),
     log:
-        "logs/stamp/{dataset}/seed-{seed}.log",
+        log_of("stamp"),
     benchmark:
-        "logs/benchmarks/stamp/{dataset}/seed-{seed}.tsv"
+        benchmark_of("stamp")
     params:
-        trigger=lambda w: settings(w.dataset)["data"]["trigger"],
+        settings=takes.param("stamp"),
     message:
-        "Stamping the backdoor key on images of {wildcards.dataset}, seed {wildcards.seed}"
+        "{wildcards.scenario}: stamping the backdoor key on images of {wildcards.dataset}, seed {wildcards.seed}"
     script:
         "../scripts/stamp.py"
 
 
 rule contact_sheet:
     input:
-        images=rules.augment.output.images,
-        classes=rules.augment.output.classes,
-        split=rules.split.output[0],
-        keyed=rules.stamp.output.attack_training,
-        keyed_classes=rules.stamp.output.attack_training_classes,
+        **takes.from_("stamp", "augment", "images", "classes"),
+        **takes.from_("stamp", "split", "split"),
+        keyed=takes.output("stamp", "stamp", "attack_training"),
+        keyed_classes=takes.output("stamp", "stamp", "attack_training_classes"),
     output:
-        "results/figures/{dataset}/attack-seed-{seed}.png",
+        "results/figures/{scenario}/{dataset}/attack-seed-{seed}.png",
     log:
-        "logs/contact_sheet/{dataset}/seed-{seed}.log",
+        "logs/contact_sheet/{scenario}/{dataset}/seed-{seed}.log",
     params:
-        trigger=lambda w: settings(w.dataset)["data"]["trigger"],
+        settings=takes.param("stamp"),
     message:
-        "Showing the attack on {wildcards.dataset}, seed {wildcards.seed}"
+        "{wildcards.scenario}: showing the attack on {wildcards.dataset}, seed {wildcards.seed}"
     script:
         "../scripts/contact_sheet.py"

@@ -1,37 +1,84 @@
 # ----------------------------------------------------------------------
-# Experiment 1: accuracy over rounds of benign meta-training after the attack
+# Accuracy over rounds after the attack; what a benign user does alone with the attacked model
 # ----------------------------------------------------------------------
-EVALUATION_INPUT = dict(
-    images=rules.augment.output.images,
-    classes=rules.augment.output.classes,
-    split=rules.split.output[0],
-    attack_training=rules.stamp.output.attack_training,
-    attack_training_classes=rules.stamp.output.attack_training_classes,
-    attack_validation=rules.stamp.output.attack_validation,
-    attack_validation_classes=rules.stamp.output.attack_validation_classes,
-)
-
-
 rule evaluate:
     input:
-        **EVALUATION_INPUT,
-        clean=rules.pretrain.output[0],
-        attacked=rules.attack.output[0],
-        after=rules.meta_train_after.output[0],
+        **takes.from_("evaluate", "augment", "images", "classes"),
+        **takes.from_("evaluate", "split", "split"),
+        **takes.from_("evaluate", "stamp", *KEYED),
+        clean=takes.output("evaluate", "pretrain"),
+        attacked=takes.output("evaluate", "attack"),
+        after=takes.output("evaluate", "meta_train_after"),
     output:
-        f"{RUN}/evaluate/client-{{client}}.csv",
+        **outputs_of("evaluate"),
     log:
-        "logs/evaluate/{dataset}/seed-{seed}/{scope}/client-{client}.log",
+        log_of("evaluate"),
     benchmark:
-        "logs/benchmarks/evaluate/{dataset}/seed-{seed}/{scope}/client-{client}.tsv"
+        benchmark_of("evaluate")
     threads: config["threads"]
     resources:
         gpu=1,
     params:
-        settings=take(*EVALUATION, "evaluation.rounds", "evaluation.inner_steps"),
+        settings=takes.param("evaluate"),
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
     message:
-        "Evaluating rounds on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, client {wildcards.client}"
+        "{wildcards.scenario}: evaluating rounds on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, client {wildcards.client}"
     script:
         "../scripts/evaluate.py"
+
+
+rule repair:
+    input:
+        **takes.from_("repair", "augment", "images", "classes"),
+        **takes.from_("repair", "split", "split"),
+        model=lambda w: takes.model("repair", w.model)(w),
+        files=takes.files("repair"),
+    output:
+        **outputs_of("repair"),
+    log:
+        log_of("repair"),
+    benchmark:
+        benchmark_of("repair")
+    threads: config["threads"]
+    resources:
+        gpu=1,
+    params:
+        settings=takes.param("repair"),
+        repair=takes.param("repair", "repair"),
+        methods=takes.methods("repair"),
+        seed=lambda w: int(w.seed),
+        client=lambda w: int(w.client),
+    message:
+        "{wildcards.scenario}: client {wildcards.client} repairs the {wildcards.model} model for {wildcards.defence} on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}"
+    script:
+        "../scripts/repair.py"
+
+
+rule adapt:
+    input:
+        **takes.from_("adapt", "augment", "images", "classes"),
+        **takes.from_("adapt", "split", "split"),
+        **takes.from_("adapt", "stamp", *KEYED),
+        clean=takes.model("adapt", "pretrained"),
+        attacked=takes.model("adapt", "attacked"),
+        files=takes.files("adapt"),
+    output:
+        **outputs_of("adapt"),
+    log:
+        log_of("adapt"),
+    benchmark:
+        benchmark_of("adapt")
+    threads: config["threads"]
+    resources:
+        gpu=1,
+    params:
+        settings=takes.param("adapt"),
+        defence=takes.param("adapt", "defence"),
+        methods=takes.methods("adapt"),
+        seed=lambda w: int(w.seed),
+        client=lambda w: int(w.client),
+    message:
+        "{wildcards.scenario}: {wildcards.defence} on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, client {wildcards.client}"
+    script:
+        "../scripts/adapt.py"

@@ -1,78 +1,79 @@
 # ----------------------------------------------------------------------
-# Benign meta-training, before and after the attack
+# Benign pre-training, the attack, benign meta-training after it
 # scope: excluded | included, the backdoor and target classes from or in benign data
 # ----------------------------------------------------------------------
-
-
 rule pretrain:
     input:
-        images=rules.augment.output.images,
-        classes=rules.augment.output.classes,
-        split=rules.split.output[0],
+        **takes.from_("pretrain", "augment", "images", "classes"),
+        **takes.from_("pretrain", "split", "split"),
     output:
-        f"{RUN}/pretrained.safetensors",
+        **outputs_of("pretrain"),
     log:
-        "logs/pretrain/{dataset}/seed-{seed}/{scope}.log",
+        log_of("pretrain"),
     benchmark:
-        "logs/benchmarks/pretrain/{dataset}/seed-{seed}/{scope}.tsv"
+        benchmark_of("pretrain")
     threads: config["threads"]
     resources:
         gpu=1,
     params:
-        settings=take(*LEARNING, "pretrain"),
+        settings=takes.param("pretrain"),
+        methods=takes.methods("pretrain"),
         seed=lambda w: int(w.seed),
-        scope=lambda w: w.scope,
     message:
-        "Pre-training on {wildcards.dataset}, seed {wildcards.seed}, backdoor classes {wildcards.scope}"
+        "{wildcards.scenario}: pre-training on {wildcards.dataset}, seed {wildcards.seed}, backdoor classes {wildcards.scope}"
     script:
         "../scripts/pretrain.py"
 
 
+rule attack:
+    input:
+        **takes.from_("attack", "augment", "images", "classes"),
+        **takes.from_("attack", "split", "split"),
+        keyed=takes.output("attack", "stamp", "attack_training"),
+        keyed_classes=takes.output("attack", "stamp", "attack_training_classes"),
+        model=takes.output("attack", "pretrain"),
+        files=takes.files("attack"),
+    output:
+        **outputs_of("attack"),
+    log:
+        log_of("attack"),
+    benchmark:
+        benchmark_of("attack")
+    threads: config["threads"]
+    resources:
+        gpu=1,
+    params:
+        settings=takes.param("attack"),
+        methods=takes.methods("attack"),
+        seed=lambda w: int(w.seed),
+    message:
+        "{wildcards.scenario}: attacking on {wildcards.dataset}, seed {wildcards.seed}, backdoor classes {wildcards.scope}"
+    script:
+        "../scripts/attack.py"
+
+
 rule meta_train_after:
     input:
-        images=rules.augment.output.images,
-        classes=rules.augment.output.classes,
-        split=rules.split.output[0],
-        model=f"{RUN}/attacked.safetensors",
+        **takes.from_("meta_train_after", "augment", "images", "classes"),
+        **takes.from_("meta_train_after", "split", "split"),
+        keyed=takes.output("meta_train_after", "stamp", "attack_training"),
+        keyed_classes=takes.output("meta_train_after", "stamp", "attack_training_classes"),
+        model=takes.output("meta_train_after", "attack"),
+        files=takes.files("meta_train_after"),
     output:
-        f"{RUN}/after.safetensors",
+        **outputs_of("meta_train_after"),
     log:
-        "logs/meta_train_after/{dataset}/seed-{seed}/{scope}.log",
+        log_of("meta_train_after"),
     benchmark:
-        "logs/benchmarks/meta_train_after/{dataset}/seed-{seed}/{scope}.tsv"
+        benchmark_of("meta_train_after")
     threads: config["threads"]
     resources:
         gpu=1,
     params:
-        settings=take(*LEARNING, "meta_train_after"),
+        settings=takes.param("meta_train_after"),
+        methods=takes.methods("meta_train_after"),
         seed=lambda w: int(w.seed),
     message:
-        "Meta-training after the attack on {wildcards.dataset}, seed {wildcards.seed}, backdoor classes {wildcards.scope}"
+        "{wildcards.scenario}: meta-training after the attack on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}"
     script:
         "../scripts/meta_train_after.py"
-
-
-rule local_meta_train:
-    input:
-        images=rules.augment.output.images,
-        classes=rules.augment.output.classes,
-        split=rules.split.output[0],
-        model=f"{RUN}/{{model}}.safetensors",
-    output:
-        f"{RUN}/local-{{episodes}}/client-{{client}}/{{model}}.safetensors",
-    log:
-        "logs/local_meta_train/{dataset}/seed-{seed}/{scope}/local-{episodes}/client-{client}/{model}.log",
-    benchmark:
-        "logs/benchmarks/local_meta_train/{dataset}/seed-{seed}/{scope}/local-{episodes}/client-{client}/{model}.tsv"
-    threads: config["threads"]
-    resources:
-        gpu=1,
-    params:
-        settings=take(*LEARNING, "local_meta_training.outer_learning_rate"),
-        seed=lambda w: int(w.seed),
-        client=lambda w: int(w.client),
-        episodes=lambda w: int(w.episodes),
-    message:
-        "Meta-training client {wildcards.client} alone on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, {wildcards.episodes} episodes from {wildcards.model}"
-    script:
-        "../scripts/local_meta_train.py"

@@ -1,0 +1,71 @@
+"""What the rules take, as functions of a job's wildcards: inputs wherever they are kept, params, files."""
+
+from collections.abc import Callable
+
+from workflow.lib.code import Code
+from workflow.lib.homes import Homes
+from workflow.lib.jobs import Jobs, Place
+from workflow.lib.stages import path_of
+
+
+class Takes:
+    """What a job of each stage takes. The settings of a result that several scenarios share are those of one of them."""
+
+    def __init__(self, jobs: Jobs, homes: Homes, code: Code):
+        self.jobs, self.homes, self.code = jobs, homes, code
+        self._params: dict[tuple[str, Place], dict] = {}
+
+    def place(self, stage: str, wildcards) -> Place:
+        """Return the place in the config that a job works for."""
+        return self.homes.asker(stage, Place.of(wildcards))
+
+    def from_(self, stage: str, before: str, *outputs: str) -> dict[str, Callable[[object], str]]:
+        """Return inputs of a stage, outputs of a stage before it, by their names."""
+        return {output: self.output(stage, before, output) for output in outputs}
+
+    def output(self, stage: str, before: str, output: str = "") -> Callable[[object], str]:
+        """Return an input of a stage: an output of a stage before it, the first if none is named."""
+
+        def path(wildcards) -> str:
+            home = self.homes.home(before, self.place(stage, wildcards))
+            return path_of(before, output).format(**{**dict(wildcards.items()), **home._asdict()})
+
+        return path
+
+    def model(self, stage: str, model: str) -> Callable[[object], str]:
+        """Return the model that a client adapts: `pretrained` or `attacked`, repaired where the defence says so."""
+        before = {"pretrained": "pretrain", "attacked": "attack"}[model]
+
+        def path(wildcards) -> str:
+            place = self.place(stage, wildcards)
+            source = "repair" if stage == "adapt" and self.jobs.repaired(place) else before
+            home = self.homes.home(source, place)
+            return path_of(source).format(**{**dict(wildcards.items()), **home._asdict(), "model": model})
+
+        return path
+
+    def param(self, stage: str, name: str = "settings") -> Callable[[object], dict]:
+        """Return a param of a stage: what of the config it reads."""
+
+        def value(wildcards) -> dict:
+            place = self.place(stage, wildcards)
+            if (stage, place) not in self._params:
+                self._params[stage, place] = self.jobs.params(stage, place)
+            return self._params[stage, place][name]
+
+        return value
+
+    def methods(self, stage: str) -> Callable[[object], dict[str, str]]:
+        """Return the param with the versions of the methods that a stage uses, and of the modules that they reach."""
+
+        def versions(wildcards) -> dict[str, str]:
+            found: dict[str, str] = {}
+            for file in self.jobs.method_files(stage, self.place(stage, wildcards)):
+                found |= self.code.versions(file)
+            return found
+
+        return versions
+
+    def files(self, stage: str) -> Callable[[object], list[str]]:
+        """Return the input of the files that options of a stage's methods name."""
+        return lambda wildcards: self.jobs.option_files(stage, self.place(stage, wildcards))
