@@ -59,9 +59,7 @@ def departures(asked: Quantity, setup: Setup) -> list[str]:
             key = f"defences.{defence}.{option}"
             stated[key], ours[key] = value, _option(setup, defence, option)
     return [
-        f"{key} {_in_words(value)} for {_in_words(stated[key])}"
-        for key, value in ours.items()
-        if value != stated[key]
+        f"{key} {_in_words(value)} for {_in_words(stated[key])}" for key, value in ours.items() if value != stated[key]
     ]
 
 
@@ -83,4 +81,6 @@ def _in_words(value: object) -> str:
     """Return a setting as it is written in a config."""
     if value is None:
         return "null"
-    return " to ".join(map(str, value)) if isinstance(value, tuple | list) else str(value).lower()
+    if isinstance(value, tuple | list):
+        return " to ".join(map(_in_words, value))
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()

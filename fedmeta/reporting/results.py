@@ -43,6 +43,7 @@ ALLOWED = {
 }
 CONFIDENCE = 0.95
 
+
 def read_metrics(path: str | os.PathLike) -> pd.DataFrame:
     """Return the rows of a file of metrics that has scenarios and defences, in their one order (`sort_metrics`).
 

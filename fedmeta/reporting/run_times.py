@@ -28,9 +28,7 @@ ORDER = ["rule", "scenario", "dataset", "seed", "scope", "wildcards"]
 COLUMNS = [*ORDER, "seconds", "max_rss_mb", "cpu_seconds", "paper_minutes"]
 
 
-def run_times(
-    benchmark_files: Iterable[str | os.PathLike], methods: Mapping[str, Mapping[str, str]]
-) -> pd.DataFrame:
+def run_times(benchmark_files: Iterable[str | os.PathLike], methods: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
     """Return one row for each of Snakemake's benchmark files, sorted by what was run.
 
     A path reads `logs/benchmarks/{rule}[/{scenario}[/{dataset}[/seed-{seed}[/{scope}][/{rest}]]]].tsv`, each part as
@@ -53,7 +51,9 @@ def _run_time(path: str, methods: Mapping[str, Mapping[str, str]]) -> dict:
     """Return the row of one benchmark file as `run_times` describes it."""
     match = BENCHMARK_PATH.fullmatch(path)
     if not match:
-        raise FedmetaError(f"{path} is not of the form logs/benchmarks/rule/scenario/dataset/seed-0/rest.tsv: rename it")
+        raise FedmetaError(
+            f"{path} is not of the form logs/benchmarks/rule/scenario/dataset/seed-0/rest.tsv: rename it"
+        )
     job = match.groupdict(default="")
     try:
         measured = pd.read_csv(path, sep="\t")[["s", "max_rss", "cpu_time"]].apply(pd.to_numeric)

@@ -91,7 +91,9 @@ class FigureOptions(Section):
     """What every entry of the table of figures has beside the options of its kind."""
 
     kind: Name = Field(description="a kind of figure, or the path of a Python file of your own")
-    defences: Several[Name] | tuple[()] = Field((), description="entries of `defences` that it shows", strict=False)
+    defences: Annotated[tuple[Name, ...], Field(strict=False), AfterValidator(distinct)] = Field(
+        (), description="entries of `defences` that it shows; the name of a grid stands for all its points"
+    )
     control: Name | None = Field(None, description="the entry that they are compared with, or null")
     cases: Several[Case] | None = Field(None, description="those of evaluation.cases to show; null: all")
     title: Name | None = Field(None, description="null: what the kind of figure says")

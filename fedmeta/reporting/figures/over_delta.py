@@ -49,15 +49,14 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
     """
     defences = some_defence(about.named(options.defences), options)
     norms = {name: about.setup.option(name, "norms") for name in defences}
-    if wrong := [name for name, norm in norms.items() if norm not in TITLES or about.setup.option(name, "delta") is None]:
+    if wrong := [
+        name for name, norm in norms.items() if norm not in TITLES or about.setup.option(name, "delta") is None
+    ]:
         raise FedmetaError(f"figures of the kind over_delta show defences with a Glorot mix: '{wrong[0]}' has none")
     rows = pd.concat([select(metrics, about.dataset, name, options).assign(norms=norms[name]) for name in defences])
     rows, cases = rows[rows.step == rows.step.max()], sorted(rows.case.unique())
     by = [column for column in POOLED if column not in ("defence", "step")]
-    summaries = {
-        norm: summary_table(own, by).rename(columns={"delta": "step"})
-        for norm, own in rows.groupby("norms")
-    }
+    summaries = {norm: summary_table(own, by).rename(columns={"delta": "step"}) for norm, own in rows.groupby("norms")}
     columns = list(dict.fromkeys(norms.values()))
     with style.context(["default", panels.STYLE]):
         titles = [TITLES[norm] for norm in columns]

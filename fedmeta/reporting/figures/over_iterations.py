@@ -30,7 +30,9 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
     defences = some_defence(about.named(options.defences), options)
     if len(defences) > 1:
         title = options.title or f"benign fine-tuning after {captions.attack(about.setup)}"
-        return columns.draw_columns(metrics, options, about, path_stem, dict(zip(defences, defences, strict=True)), title)
+        return columns.draw_columns(
+            metrics, options, about, path_stem, dict(zip(defences, defences, strict=True)), title
+        )
     (defence,) = defences
     rows = select(metrics, about.dataset, defence, options)
     summary, control = summary_table(rows), _control(metrics, options, about.dataset)
