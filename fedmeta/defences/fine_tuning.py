@@ -19,7 +19,8 @@ class Options(DefenceOptions):
     )
     delta: Rate | None = Field(None, description="share of the shared model in the Glorot mix; null: no mix")
     norms: Literal["shared", "fresh"] = Field(
-        "shared", description="of the kernels mixed in: shared, of the shared model (the paper); fresh, of the fresh draw"
+        "shared",
+        description="of the kernels mixed in: shared, of the shared model (the paper); fresh, of the fresh draw",
     )
 
 

@@ -25,7 +25,8 @@ class Options(DefenceOptions):
     )
     delta: Rate = Field(0.3, description="share of the shared model in the Glorot mix; 0: a fresh network, the control")
     norms: Literal["shared", "fresh"] = Field(
-        "shared", description="of the kernels mixed in: shared, of the shared model (the paper); fresh, of the fresh draw"
+        "shared",
+        description="of the kernels mixed in: shared, of the shared model (the paper); fresh, of the fresh draw",
     )
     warm_up: Number = Field(10, description="first iterations, of gates and scales alone")
     gates: bool = Field(True, description="alpha_l of the attention; false: all at one")

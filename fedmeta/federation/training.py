@@ -112,7 +112,8 @@ def sampler_of(user: int) -> str:
 def network_of(bank: ImageBank, settings: Mapping) -> Conv4:
     """Return the network for the bank's images."""
     _, height, _, channels = bank.images.shape
-    settings = part(settings) if isinstance(settings, Mapping) else settings
+    if isinstance(settings, Mapping):
+        settings = part({section: settings[section] for section in ("reptile", "model")})
     return Conv4(channels, height, settings.reptile.way, settings.model.filters, settings.model.batch_norm)
 
 

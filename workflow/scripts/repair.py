@@ -23,7 +23,12 @@ def main(job) -> None:
     model = repaired(repair, read_client_model(job.input.model, network, user), client, options)
     # The engine is a matter of speed: those of the CPU give the same bytes.
     made = {section: values for section, values in params.settings.items() if section != "engine"}
-    provenance = {"stage": job.rule, "wildcards": dict(job.wildcards.items()), "settings": made, "repair": params.repair}
+    provenance = {
+        "stage": job.rule,
+        "wildcards": dict(job.wildcards.items()),
+        "settings": made,
+        "repair": params.repair,
+    }
     write_tensors(job.output[0], client_model_to_named(network, model, user), provenance)
     unfinished.remove()
 
