@@ -1,0 +1,233 @@
+"""The figures that the paper does not have: the ablation, and accuracy over delta; against plain means of the rows."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from fedmeta.reporting.ablation import draw_ablation
+from fedmeta.reporting.contents import ABLATIONS, Content, contents_of
+from fedmeta.reporting.over_delta import draw_over_delta
+from scipy import stats
+
+from fedmeta.errors import FedmetaError
+from fedmeta.reporting import results
+
+DEFENCES = {"shared": "matching", "fresh": "matching_fresh_norms"}
+NORMS = pd.DataFrame({"ratio": [0.97, 1.0, 1.12]})
+DELTAS = [0.0, 0.3, 0.5, 1.0]
+SETTINGS = {"figure_delta": {"deltas": DELTAS}, "glorot_mix": {"norms": "shared"}}
+ABLATED = {"way": 5, "learning_rate": 0.001}
+BENIGN = {"main task": "main_task", "meta-testing": "meta_testing"}
+ATTACKS = {"attack training": "attack_training", "attack validation": "attack_validation"}
+FLOORS = {"training, before attack": "attack_training", "validation, before attack": "attack_validation"}
+
+
+def metrics(contents, cases="a", clients=(2, 3), steps=(0, 5, 20), episodes=4, dataset="omniglot"):
+    """Return random accuracies of 20 images an episode, of every content."""
+    rng = np.random.default_rng(0)
+    names = itertools.product(contents, ("attacked", "clean"), cases, clients, steps, results.METRICS, range(episodes))
+    rows = []
+    for (experiment, defence, delta), model, case, client, step, metric, episode in names:
+        value = rng.binomial(20, 0.2 + 0.6 * (model == "attacked") * (delta or 0)) / 20
+        rows.append((dataset, 1, experiment, model, case, client, defence, delta, step, episode, metric, value))
+    return pd.DataFrame(rows, columns=results.COLUMNS).astype(results.DTYPES)
+
+
+def percent(frame, **wanted):
+    """Return the accuracies of the rows with these names."""
+    for column, value in wanted.items():
+        frame = frame[frame[column] == value]
+    return 100 * frame.value.to_numpy()
+
+
+class TestAblation:
+    @pytest.fixture
+    def frame(self):
+        return metrics(contents_of("ablation", SETTINGS), "ab")
+
+    @staticmethod
+    def points(axes):
+        """Return, by label, the points that a panel shows: those with intervals, and the floors."""
+        shown = {container.get_label(): container.lines[0] for container in axes.containers}
+        return shown | {line.get_label(): line for line in axes.get_lines() if line.get_label() in FLOORS}
+
+    def test_points_are_the_means_of_each_variant(self, frame, tmp_path):
+        figure = draw_ablation(frame, "omniglot", ["a", "b"], tmp_path / "figure", **ABLATED)
+        for case, (attack, lifted, benign) in zip("ab", np.reshape(figure.axes, (2, 3)), strict=True):
+            assert set(self.points(attack)) == {*ATTACKS, *FLOORS}
+            assert set(self.points(lifted)) == set(ATTACKS)
+            assert set(self.points(benign)) == set(BENIGN)
+            for row, (_, content, trained) in enumerate(ABLATIONS):
+                own = {"case": case, "defence": content.defence, "delta": content.delta, "step": 20 if trained else 0}
+                for axes, model, labels in (
+                    (attack, "attacked", ATTACKS),
+                    (attack, "clean", FLOORS),
+                    (benign, "attacked", BENIGN),
+                ):
+                    for label, metric in labels.items():
+                        point = self.points(axes)[label]
+                        expected = percent(frame, **own, model=model, metric=metric).mean()
+                        assert point.get_xdata()[row] == pytest.approx(expected)
+                        assert round(point.get_ydata()[row]) == row
+                for label, metric in ATTACKS.items():
+                    of_models = [percent(frame, **own, model=model, metric=metric) for model in ("attacked", "clean")]
+                    expected = np.mean(of_models[0]) - np.mean(of_models[1])
+                    assert self.points(lifted)[label].get_xdata()[row] == pytest.approx(expected)
+
+    def test_bars_of_the_lift_are_intervals_of_the_paired_differences(self, frame, tmp_path):
+        figure = draw_ablation(frame, "omniglot", ["a"], tmp_path / "figure", **ABLATED)
+        (bars,) = [c for c in figure.axes[1].containers if c.get_label() == "attack validation"]
+        ends = [segment[:, 0] for segment in bars.lines[2][0].get_segments()]
+        for (low, high), (_, content, trained) in zip(ends, ABLATIONS, strict=True):
+            own = {"case": "a", "defence": content.defence, "delta": content.delta, "step": 20 if trained else 0}
+            pairs = [percent(frame, **own, model=m, metric="attack_validation") for m in ("attacked", "clean")]
+            difference = pairs[0] - pairs[1]
+            half = stats.t.ppf(0.975, len(difference) - 1) * stats.sem(difference)
+            assert (high - low) / 2 == pytest.approx(half)
+
+    def test_variants_are_named_once_a_row_from_the_top(self, frame, tmp_path):
+        figure = draw_ablation(frame, "omniglot", ["a"], tmp_path / "figure", **ABLATED)
+        labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        assert labels == [ablation.label for ablation in ABLATIONS]
+        assert figure.axes[0].yaxis_inverted()
+        assert not any(label.get_text() for axes in figure.axes[1:] for label in axes.get_yticklabels())
+        figure.draw_without_rendering()
+        boxes = [axes.get_tightbbox() for axes in figure.axes]
+        assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+        assert boxes[0].x0 >= 0
+        assert all(box.y1 <= figure.legends[0].get_window_extent().y0 for box in boxes)
+
+    @pytest.mark.parametrize(("steps", "rate", "moved"), [((0, 5, 20), 0.001, "0.02"), ((0, 500), 0.002, "1")])
+    def test_the_caption_tells_how_far_gates_and_scales_have_moved(self, tmp_path, steps, rate, moved):
+        frame = metrics(contents_of("ablation", SETTINGS), steps=steps)
+        figure = draw_ablation(frame, "omniglot", ["a"], tmp_path / "figure", way=5, learning_rate=rate)
+        figure.draw_without_rendering()
+        title = figure.legends[0].get_title()
+        assert f"after {steps[-1]} iterations, in which Adam at rate {rate:g} " in title.get_text()
+        assert title.get_text().endswith(f"by about {moved} at most")
+        assert 0 <= title.get_window_extent().x0 < title.get_window_extent().x1 <= figure.bbox.x1
+
+    def test_a_variant_that_was_not_evaluated_is_an_error_and_writes_nothing(self, frame, tmp_path):
+        for rows, message in (
+            (frame[frame.defence != "matching_no_gates"], "matching_no_gates"),
+            (frame[frame.step > 0], "no case a for 'without fine-tuning' at iteration 0"),
+            (frame[frame.case == "b"], "no case a for 'full defence'"),
+        ):
+            with pytest.raises(FedmetaError, match=message):
+                draw_ablation(rows, "omniglot", ["a"], tmp_path / "figure", **ABLATED)
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestOverDelta:
+    @pytest.fixture
+    def frame(self):
+        return metrics([*contents_of("delta", SETTINGS), Content("matching", "matching_no_gates", 0.3)], "ab")
+
+    @staticmethod
+    def draw(frame, cases, path):
+        """Return the figure, and its panels of accuracy and of lift for each (case, defence)."""
+        figure = draw_over_delta(frame, NORMS, "omniglot", DEFENCES, cases, path / "figure", way=5)
+        panels = np.reshape(figure.axes, (len(cases), 2, 2))
+        shown = itertools.product(enumerate(cases), enumerate(DEFENCES.values()))
+        return figure, {(case, defence): panels[row, :, column] for (row, case), (column, defence) in shown}
+
+    def test_lines_are_the_means_at_the_last_iteration(self, frame, tmp_path):
+        figure, panels = self.draw(frame, ["a", "b"], tmp_path)
+        for (case, defence), (axes, lifted) in panels.items():
+            lines = {line.get_label(): line for line in axes.get_lines()}
+            lifts = {line.get_label(): line for line in lifted.get_lines()}
+            for model, labels in (("attacked", BENIGN | ATTACKS), ("clean", FLOORS)):
+                for label, metric in labels.items():
+                    own = {"case": case, "defence": defence, "model": model, "metric": metric, "step": 20}
+                    means = [percent(frame, **own, delta=delta).mean() for delta in DELTAS]
+                    assert list(lines[label].get_xdata()) == DELTAS
+                    assert lines[label].get_ydata() == pytest.approx(means)
+            for label, metric in ATTACKS.items():
+                own = {"case": case, "defence": defence, "metric": metric, "step": 20}
+                of_models = [
+                    [percent(frame, **own, model=model, delta=delta).mean() for delta in DELTAS]
+                    for model in ("attacked", "clean")
+                ]
+                assert list(lifts[label].get_xdata()) == DELTAS
+                assert lifts[label].get_ydata() == pytest.approx(np.subtract(*of_models))
+            assert set(lifts) >= set(ATTACKS)
+            assert not set(lifts) & {*BENIGN, *FLOORS}
+            for each in (lines, lifts):
+                assert list(each["the paper's δ = 0.3"].get_xdata()) == [0.3, 0.3]
+            assert list(lines["chance (1/5)"].get_ydata()) == [20, 20]
+        boxes = [axes.get_tightbbox() for axes in figure.axes]
+        assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+    def test_bands_of_the_lift_are_intervals_of_the_paired_differences(self, frame, tmp_path):
+        lifted = self.draw(frame, ["a"], tmp_path)[1]["a", "matching"][1]
+        own = {"case": "a", "defence": "matching", "delta": 0.5, "step": 20, "metric": "attack_training"}
+        difference = np.subtract(*(percent(frame, **own, model=model) for model in ("attacked", "clean")))
+        half = stats.t.ppf(0.975, len(difference) - 1) * stats.sem(difference)
+        band = lifted.collections[0].get_paths()[0].vertices
+        ends = sorted(set(band[band[:, 0] == 0.5, 1]))
+        assert ends == pytest.approx([difference.mean() - half, difference.mean() + half])
+
+    @pytest.mark.parametrize(
+        ("meta_testing", "training", "validation", "kept", "removed", "usable"),
+        [
+            # By hand: of a meta-testing accuracy of 80% at delta 1, 76% is 95%.
+            ([0.5, 0.76, 0.80, 0.8], [0.0, 0.05, 0.05, 0.9], [0.0] * 4, [(0.3, 1)], [(0, 0.5)], "0.3 to 0.5"),
+            ([0.5, 0.75, 0.80, 0.8], [0.0, 0.05, 0.05, 0.9], [0.0] * 4, [(0.5, 1)], [(0, 0.5)], "0.5"),
+            ([0.8, 0.80, 0.80, 0.8], [0.0, 0.06, 0.00, 0.9], [0.0] * 4, [(0, 1)], [(0, 0), (0.5, 0.5)], "0, 0.5"),
+            ([0.8, 0.80, 0.80, 0.8], [-0.3] * 4, [0.0, 0.0, 0.06, 0.9], [(0, 1)], [(0, 0.3)], "0 to 0.3"),
+            ([0.5, 0.60, 0.70, 0.8], [0.0, 0.00, 0.00, 0.9], [0.0] * 4, [(1, 1)], [(0, 0.5)], "none"),
+        ],
+    )
+    def test_shades_and_the_usable_window_are_where_the_rule_in_the_caption_says(
+        self, tmp_path, meta_testing, training, validation, kept, removed, usable
+    ):
+        rows = []
+        for (_, defence, delta), episode in itertools.product(contents_of("delta", SETTINGS), range(2)):
+            place = DELTAS.index(delta)
+            attacked = {"main_task": 0.9, "meta_testing": meta_testing[place]}
+            attacked |= {"attack_training": 0.4 + training[place] / 2, "attack_validation": 0.1 + validation[place]}
+            floor = {"main_task": 0.9, "meta_testing": 0.1, "attack_validation": 0.1}
+            floor["attack_training"] = 0.4 - training[place] / 2
+            for model, accuracy in (("attacked", attacked), ("clean", floor)):
+                for metric, value in accuracy.items():
+                    spread = 0.02 * (episode - 0.5)  # intervals do not count
+                    name = ("omniglot", 1, "matching", model, "a", 2, defence, delta, 20, episode, metric)
+                    rows.append((*name, value + (model == "attacked") * spread))
+        frame = pd.DataFrame(rows, columns=results.COLUMNS).astype(results.DTYPES)
+        figure, panels = self.draw(frame, ["a"], tmp_path)
+        for axes, shaded in zip(panels["a", "matching"], (kept, removed), strict=True):
+            spans = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in axes.patches]
+            assert len(spans) == len(shaded)
+            for (low, high), (first, last) in zip(spans, shaded, strict=True):
+                assert (low, high) == pytest.approx((first, last), abs=0.02)
+                assert low < first <= last < high
+        assert panels["a", "matching"][1].get_title(loc="right") == f"usable δ: {usable}"
+        caption = figure.legends[0].get_title().get_text()
+        assert "shaded above: meta-testing ≥ 95% of that at δ = 1; below: both lifts ≤ 5 points" in caption
+
+    def test_without_delta_1_nothing_is_said_to_be_usable(self, frame, tmp_path):
+        axes = self.draw(frame[frame.delta < 1], ["a"], tmp_path)[1]["a", "matching"]
+        assert not any(list(each.patches) for each in axes)
+        assert axes[1].get_title(loc="right") == "usable δ: unknown without δ = 1"
+
+    def test_the_caption_tells_the_ratio_of_norms(self, frame, tmp_path):
+        figure = draw_over_delta(frame, NORMS, "omniglot", DEFENCES, ["a"], tmp_path / "figure", way=5)
+        title = figure.legends[0].get_title().get_text()
+        assert "0.97 to 1.12 times" in title
+        assert "8 episodes of 2 clients" in title
+
+    def test_a_mix_that_was_not_evaluated_is_an_error(self, frame, tmp_path):
+        with pytest.raises(FedmetaError, match="matching_fresh_norms"):
+            rows = frame[frame.defence != "matching_fresh_norms"]
+            draw_over_delta(rows, NORMS, "omniglot", DEFENCES, ["a"], tmp_path / "figure", way=5)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_equal_frames_give_equal_files(tmp_path):
+    ablation, delta = (metrics(contents_of(name, SETTINGS)) for name in ("ablation", "delta"))
+    for again in ("one", "two"):
+        draw_ablation(ablation.sample(frac=1), "omniglot", ["a"], tmp_path / again / "ablation", **ABLATED)
+        draw_over_delta(delta.sample(frac=1), NORMS, "omniglot", DEFENCES, ["a"], tmp_path / again / "delta", way=5)
+    for name in ("ablation.png", "ablation.svg", "delta.png", "delta.svg"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
