@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from random_bank import make_bank
-from stage_runs import load_stages, make_data, small_settings
+from helpers.random_bank import make_bank
+from helpers.stage_runs import load_stages, make_data, small_settings
 
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.episodes import BenignEpisodes, EpisodeShape

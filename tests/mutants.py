@@ -27,69 +27,71 @@ class Mutant(NamedTuple):
 FEDERATION, TRAINING = "fedmeta/federation/rounds.py", "fedmeta/federation/training.py"
 EPISODES, ATTACK = "fedmeta/data/episodes.py", "workflow/scripts/attack.py"
 MUTANTS = (
-    Mutant("no boost", FEDERATION, "plan.boost * (", "(", "test_attack_stage.py"),
-    Mutant("boost in benign updates", FEDERATION, "plan.boost * (", "3 * (", "test_attack_stage.py"),
-    Mutant("aggregation weights", TRAINING, "weight[user - 1] if", "weight[0] if", "test_attack_stage.py"),
-    Mutant("weights of no list", TRAINING, "1 / len(users)", "1.0", "test_attack_stage.py"),
+    Mutant("no boost", FEDERATION, "plan.boost * (", "(", "attacks/test_attack_stage.py"),
+    Mutant("boost in benign updates", FEDERATION, "plan.boost * (", "3 * (", "attacks/test_attack_stage.py"),
+    Mutant("aggregation weights", TRAINING, "weight[user - 1] if", "weight[0] if", "attacks/test_attack_stage.py"),
+    Mutant("weights of no list", TRAINING, "1 / len(users)", "1.0", "attacks/test_attack_stage.py"),
     Mutant(
         "no keyed images",
         EPISODES,
         "self.keyed.images[keyed]]",
         "self.keyed.images[keyed] * 0]",
-        "test_attack_stage.py",
+        "attacks/test_attack_stage.py",
     ),
-    Mutant("backdoor-to-target mix", EPISODES, "ratio[0] / sum(ratio)", "ratio[1] / sum(ratio)", "test_episodes.py"),
-    Mutant("target label", EPISODES, "outputs == way - 1)[0]", "outputs == 0)[0]", "test_episodes.py"),
-    Mutant("attacker selected again", TRAINING, "if user != attacker", "if user", "test_attack_stage.py"),
+    Mutant(
+        "backdoor-to-target mix", EPISODES, "ratio[0] / sum(ratio)", "ratio[1] / sum(ratio)", "data/test_episodes.py"
+    ),
+    Mutant("target label", EPISODES, "outputs == way - 1)[0]", "outputs == 0)[0]", "data/test_episodes.py"),
+    Mutant("attacker selected again", TRAINING, "if user != attacker", "if user", "attacks/test_attack_stage.py"),
     Mutant(
         "attacker not selected",
         ATTACK,
         "rounds = [attacked_round(attacker, poisoned, benign)]",
         "rounds = [benign]",
-        "test_attack_stage.py",
+        "attacks/test_attack_stage.py",
     ),
-    Mutant("pool ignores the case", TRAINING, "if self.included:", "if True:", "test_attack_stage.py"),
+    Mutant("pool ignores the case", TRAINING, "if self.included:", "if True:", "attacks/test_attack_stage.py"),
     Mutant(
         "queries overlap the support",
         EPISODES,
         "queries = [rows[shot : shot",
         "queries = [rows[: shot",
-        "test_episodes.py",
+        "data/test_episodes.py",
     ),
     Mutant(
         "reserved queries trained on",
         EPISODES,
         "random.permutation(held_out) if len(held_out)",
         "mixed[shot:] if len(held_out)",
-        "test_episodes.py",
+        "data/test_episodes.py",
     ),
     Mutant(
         "Glorot mix the wrong way round",
         "fedmeta/defences/glorot_mix.py",
         "torch.lerp(fresh, parameters, delta)",
         "torch.lerp(parameters, fresh, delta)",
-        "test_glorot_mix.py",
+        "defences/test_glorot_mix.py",
     ),
     Mutant(
         "floor of the attacked model",
         "workflow/scripts/evaluate.py",
         "files = {0: (job.input.clean",
         "files = {0: (job.input.attacked",
-        "test_floor.py",
+        "workflow/test_floor.py",
     ),
     Mutant(
         "batched: shapes ignored",
         "fedmeta/learning/batched.py",
         "setdefault((self.samplers[work.sampler].shape, len(work.episodes))",
         "setdefault((",
-        "test_engine.py",
+        "learning/test_engine.py",
     ),
     Mutant(
         "models of another case",
         "workflow/rules/evaluation.smk",
         "attacked=rules.attack.output[0]",
         'attacked=rules.attack.output[0].replace("{scope}", "excluded")',
-        "test_wiring.py",
+        "workflow/test_wiring.py",
     ),
 )
 
@@ -109,12 +111,16 @@ def survives(mutant: Mutant, folder: Path) -> bool:
     return run.returncode == 0
 
 
+def left_out(folder: str, names: list[str]) -> list[str]:
+    """Return which names in a folder of the project are not copied: what is hidden, and what runs read and make."""
+    made = ("data", "results", "logs") if Path(folder) == ROOT else ()
+    return [name for name in names if name.startswith(".") or name in made]
+
+
 def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "project"
-        shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".*", "data", "results", "logs", "docs"))
-        shutil.copytree(ROOT / "fedmeta/data", folder / "fedmeta/data")
-        shutil.copytree(ROOT / "docs", folder / "docs")
+        shutil.copytree(ROOT, folder, ignore=left_out)
         survivors = []
         for mutant in MUTANTS:
             alive = survives(mutant, folder)

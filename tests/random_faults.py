@@ -22,8 +22,8 @@ from pathlib import Path
 
 import psutil
 import yaml
+from helpers.tiniest import call, command, made, make_project
 from snakemake.utils import update_config
-from tiniest import call, command, made, make_project
 
 RULES = ("resize", "augment", "split", "stamp", "pretrain", "attack", "meta_train_after", "evaluate", "aggregate")
 RULES += ("figure", "summary", "contact_sheet", "paper_against_ours")

@@ -4,13 +4,12 @@ import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import yaml
-from interruption import STAGES
+from helpers.interruption import STAGES
+from helpers.project import ROOT
 from invalidation import RULES
 
-ROOT = Path(__file__).parents[1]
 CONDA_NAMES = {"torch": "pytorch"}
 
 

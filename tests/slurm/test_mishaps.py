@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 from cluster import GPU_NODE, wait_until
-from test_workflow import is_measured
-from working_copy import ROOT, TINY, Call, WorkingCopy
+from helpers.project import ROOT, is_measured
+from working_copy import TINY, Call, WorkingCopy
 
 from fedmeta.made import kept, record_of
 

@@ -6,7 +6,8 @@ from datetime import datetime
 import pytest
 import yaml
 from cluster import CPU_NODES, GPU_NODE
-from working_copy import ROOT, TOY, WorkingCopy
+from helpers.project import ROOT
+from working_copy import TOY, WorkingCopy
 
 pytestmark = pytest.mark.slurm
 

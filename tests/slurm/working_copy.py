@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster import Cluster, wait_until
-from interruption import timeless
-
-ROOT = Path(__file__).parents[2]
+from helpers.interruption import timeless
+from helpers.project import ROOT
 
 # A test has no time for what a large cluster needs: Slurm to learn of a job, a file to appear.
 HASTE = ("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "15")

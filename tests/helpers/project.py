@@ -1,0 +1,49 @@
+"""Copies of the project, calls of Snakemake in them, and what these print and make."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("Snakefile", "config.yaml", "config", "workflow", "profiles", "fedmeta")
+TINY = ("--configfile", "config/tiny.yaml")
+SIDE_BY_SIDE = ("--config", "threads=1")  # a core for each stage, where there is a GPU for each
+# Files with measured times in them: all others are the same bytes in every run.
+MEASURED = {"run_times.csv", *(f"paper_against_ours.{suffix}" for suffix in ("csv", "png", "svg"))}
+
+
+def is_measured(path: str | Path) -> bool:
+    """Tell whether a file, or what is kept of one, has measured times in it."""
+    return Path(path).name.removeprefix(".").removesuffix(".kept") in MEASURED
+
+
+ALL_FIGURES = [*"345678", *(f"A{number}" for number in range(1, 12)), "order", "ablation", "delta"]
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy what a run needs into `folder`, compiled kernels too where there are some."""
+    folder.mkdir(exist_ok=True)
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("*.pyc"))
+        else:
+            shutil.copy(source, folder / part)
+    return folder
+
+
+def snakemake(folder: Path, *arguments: str, gpus: int = 1) -> subprocess.CompletedProcess:
+    """Run snakemake in a copy of the project; the stages use that copy's modules, whichever are installed."""
+    return subprocess.run(
+        # Targets come first: Snakemake would take one after --resources for a resource.
+        [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", f"gpu={gpus}"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def error_lines(run: subprocess.CompletedProcess) -> list[str]:
+    return [line for line in run.stderr.splitlines() if "error: " in line or "config: " in line]

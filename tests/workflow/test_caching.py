@@ -1,0 +1,268 @@
+"""A stage runs again when its inputs, its config keys or its code have changed, and only then.
+
+Snakemake's own dry runs are held against docs/caching.md after an edit of every config key and every module.
+"""
+
+import copy
+import modulefinder
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+from helpers.project import PARTS, ROOT, copy_project, snakemake
+from invalidation import ADDING, FIGURES, KEYS, MODULES, OTHER_READERS, RULES, TABLES, documented
+
+from workflow.lib.code import UNCOUNTED
+
+TRAINING = {"pretrain", "attack", "meta_train_after"}
+REPORTS = {*TABLES, *FIGURES}
+# Keys that some variants of the defence, or of its evaluation, do not read.
+OF_SOME = ("matching.", "glorot_mix.", "local_meta_training.", "figure_", "evaluation.episode_seed", "evaluation.other")
+# What each rule takes from others, as in the rules, written down again.
+TAKES_FROM = {
+    "resize": [],
+    "augment": ["resize"],
+    "split": ["resize"],
+    "stamp": ["augment", "split"],
+    "contact_sheet": ["augment", "split", "stamp"],
+    "pretrain": ["augment", "split"],
+    "attack": ["pretrain", "stamp"],
+    "meta_train_after": ["attack"],
+    "local_meta_train": ["attack"],
+    "evaluate": ["meta_train_after", "stamp"],
+    "fine_tune": ["attack", "local_meta_train", "stamp"],
+    "defend": ["attack", "local_meta_train", "stamp"],
+    "kernel_norms": ["attack"],
+    "aggregate": ["evaluate", "fine_tune", "defend"],
+    "summary": ["aggregate"],
+    "run_times": ["aggregate"],
+    "paper_against_ours": ["aggregate", "run_times"],
+    "figure": ["evaluate", "fine_tune", "defend"],
+    "figure_order": ["fine_tune"],
+    "figure_ablation": ["defend"],
+    "figure_delta": ["defend", "kernel_norms"],
+}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_reruns_what_the_document_says(finished, key):
+    expected = documented("keys")["attack.boost" if key == "overrides" else key]
+    again = finished.after_key(key)
+    assert set(again) == expected
+    if not key.startswith(OF_SOME):
+        assert_whole(finished, again)
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_a_module_reruns_what_the_document_says(finished, path):
+    again = finished.after_module(path)
+    assert set(again) == documented("modules")[path]
+    assert_whole(finished, again)
+
+
+def assert_whole(finished, again):
+    """Check that all jobs of a rule run again, but for rules whose jobs depend on different things."""
+    whole = [rule for rule in again if rule not in ("figure", "local_meta_train")]
+    assert {rule: again[rule] for rule in whole} == {rule: finished.jobs[rule] for rule in whole}
+
+
+def test_a_job_runs_again_where_its_own_files_are_made_again(finished):
+    assert finished.jobs["figure"] == 6
+    assert finished.after_key("evaluation.rounds")["figure"] == 1
+    assert finished.after_key("fine_tuning.iterations")["figure"] == 2
+    assert finished.after_key("evaluation.other_episode_seed") == {"defend": 4, "figure": 1, **dict.fromkeys(TABLES, 1)}
+    assert finished.after_key("matching.scale")["defend"] == finished.jobs["defend"] - 1  # one has no scales
+    assert finished.jobs["local_meta_train"] == 4
+    assert finished.after_key("attack.boost")["local_meta_train"] == 2  # the clean model is as it was
+
+
+@pytest.mark.parametrize("path", sorted(OTHER_READERS))
+def test_the_reader_of_another_data_set_reruns_nothing(finished, path):
+    assert not finished.after_module(path)
+
+
+def test_a_script_reruns_its_rule_and_what_follows(finished):
+    assert finished.after_module("workflow/scripts/figure.py") == {"figure": 6}
+    assert set(finished.after_module("workflow/scripts/evaluation_stage.py")) == REPORTS | {
+        *("evaluate", "fine_tune", "defend")
+    }
+
+
+def test_the_document_keeps_its_promises():
+    keys, modules = documented("keys"), documented("modules")
+    for key, rules in keys.items():
+        if key in ADDING or key.startswith(("evaluation.", "fine_tuning.", "matching.", "local_meta_training.")):
+            assert not rules & TRAINING, key
+        if key.startswith(("data.trigger.", "attack.")):
+            assert "attack" in rules, key
+            assert "pretrain" not in rules, key
+    for path, rules in modules.items():
+        if path.startswith("fedmeta/reporting/"):
+            assert rules <= {*REPORTS, "kernel_norms"}, path
+        if path.startswith(("fedmeta/attacks/", "fedmeta/defences/")):
+            assert "pretrain" not in rules, path
+    assert keys["threads"] == keys["raw_data"] == set()
+    # The config is checked before there are rules, and what is said of a mistake reruns nothing.
+    checks = {path for path in modules if path.startswith("fedmeta/settings/")}
+    unreached = {path for path, rules in modules.items() if not rules}
+    assert unreached == checks | UNCOUNTED - {"workflow/scripts/stage.py"}, "no rule reaches a module"
+
+
+def test_modules_are_those_that_python_would_import():
+    """The standard library's own tracing of imports, and the flow of data written down above, give the same table."""
+    reached = {rule: modules_of(rule) for rule in RULES}
+    for path in MODULES:
+        stale = {rule for rule in RULES if path in reached[rule]}
+        for rule in RULES:  # in the order of the flow
+            if stale.intersection(TAKES_FROM[rule]):
+                stale.add(rule)
+        assert documented("modules")[path] == stale, path
+
+
+def modules_of(rule: str) -> set[str]:
+    finder = modulefinder.ModuleFinder([str(ROOT / "workflow/scripts"), str(ROOT)], excludes=["workflow"])
+    finder.run_script(str(ROOT / f"workflow/scripts/{rule}.py"))
+    if rule == "resize":  # it imports the data set's reader by its name
+        finder.run_script(str(ROOT / "fedmeta/data/readers/glyphs.py"))
+    files = [os.path.relpath(module.__file__, ROOT) for module in finder.modules.values() if module.__file__]
+    return {file for file in files if file.startswith("fedmeta")} - UNCOUNTED
+
+
+def test_the_papers_numbers_are_an_input_of_their_table_alone(finished):
+    path = "fedmeta/reporting/paper_numbers.csv"
+    with finished.edited(path, (finished.folder / path).read_text().replace(",78,", ",79,")):
+        assert finished.dry_run() == {"paper_against_ours": 1}
+
+
+def test_touching_everything_reruns_nothing(finished):
+    for path in sorted(finished.folder.rglob("*")):
+        if path.is_file() and ".snakemake" not in path.parts:
+            os.utime(path)
+    assert not finished.dry_run()
+
+
+def test_a_fresh_copy_of_the_sources_reruns_nothing(finished):
+    for part in PARTS:
+        source = finished.folder / part
+        if source.is_dir():
+            shutil.rmtree(source)
+        else:
+            source.unlink()
+    copy_project(finished.folder)
+    finished.write_config(finished.config)
+    assert not finished.dry_run()
+
+
+def test_comments_and_the_order_of_keys_rerun_nothing(finished):
+    def backwards(value):
+        return {key: backwards(value[key]) for key in reversed(value)} if isinstance(value, dict) else value
+
+    rules = (finished.folder / "workflow/rules/learning.smk").read_text()
+    module = (finished.folder / "fedmeta/learning/reptile.py").read_text()
+    with (
+        finished.edited("config.yaml", "# changed\n" + yaml.safe_dump(backwards(finished.config), sort_keys=False)),
+        finished.edited("Snakefile", "# changed\n" + (finished.folder / "Snakefile").read_text()),
+        finished.edited("workflow/rules/learning.smk", "# changed\n" + rules),
+        finished.edited("fedmeta/learning/reptile.py", "# changed\n" + module.replace('"""', '"""Changed. ', 1)),
+    ):
+        assert not finished.dry_run()
+
+
+def test_other_ways_to_write_the_same_settings_rerun_nothing(finished):
+    config = copy.deepcopy(finished.config)
+    config["attack"]["boost"] = 3.0
+    config["matching"]["scale"] = 10
+    config["pretrain"]["outer_learning_rate"] = [1, 0.1]
+    for section, key in (("fine_tuning", "iterations"), ("matching", "iterations"), ("evaluation", "rounds")):
+        config[section][key] = config[section][key][::-1]
+    config["evaluation"]["cases"] = ["c", "a", "b"]
+    config["overrides"] = {"glyphs": {"evaluation": {"rounds": [3, 0, 1]}}}
+    assert config != finished.config
+    with finished.edited("config.yaml", yaml.safe_dump(config, sort_keys=False)):
+        assert not finished.dry_run()
+
+
+def test_another_script_of_a_rule_reruns_it_and_what_follows(finished):
+    script = finished.folder / "workflow/scripts/other_summary.py"
+    script.write_text((finished.folder / "workflow/scripts/summary.py").read_text() + "\nother = True\n")
+    rules = (finished.folder / "workflow/rules/reporting.smk").read_text()
+    with finished.edited("workflow/rules/reporting.smk", rules.replace("/summary.py", "/other_summary.py")):
+        assert finished.dry_run() == {"summary": 1}
+    script.unlink()
+
+
+def test_new_content_reruns_what_is_made_from_it_however_large_the_file(finished):
+    for path, rules in {
+        "data/prepared/glyphs/images.npy": set(RULES) - {"resize", "augment", "split"},
+        "results/glyphs/seed-1/included/pretrained.safetensors": set(RULES)
+        - {"resize", "augment", "split", "stamp", "contact_sheet", "pretrain"}
+        - {"kernel_norms", "figure_ablation", "figure_delta"},  # of case (a) alone
+        "results/metrics.csv": {"summary", "run_times", "paper_against_ours"},
+    }.items():
+        file = finished.folder / path
+        before = file.read_bytes()
+        file.write_bytes(before[:-1] + b"x")  # as long as before
+        assert set(finished.dry_run()) == rules
+        file.write_bytes(before)
+        assert not finished.dry_run()
+
+
+def test_an_edit_can_be_accepted_without_running(finished):
+    path = "fedmeta/learning/reptile.py"
+    text = (finished.folder / path).read_text()
+    with finished.edited(path, text + "\nedited = True\n"):
+        assert set(finished.dry_run()) >= TRAINING
+        assert snakemake(finished.folder, "--touch").returncode == 0
+        assert not finished.dry_run()
+    assert snakemake(finished.folder, "--touch").returncode == 0
+
+
+def test_the_reason_names_the_module_and_the_value(finished):
+    source = (finished.folder / "fedmeta/data/trigger.py").read_text()
+    config = (finished.folder / "config.yaml").read_text()
+    table = finished.folder / "results/glyphs/seed-1/excluded/evaluate/client-2.csv"
+    table.rename(table.with_name("away"))
+    with (
+        finished.edited("fedmeta/data/trigger.py", source + "\nedited = True\n"),
+        finished.edited("config.yaml", config.replace("rounds: 3", "rounds: 4")),
+    ):
+        said = why(finished.printed())
+    table.with_name("away").rename(table)
+    pretraining = [f"Pre-training on glyphs, seed 1, backdoor classes {scope}" for scope in ("excluded", "included")]
+    assert said["pretrain.rounds: 3 -> 4"] == pretraining
+    assert said["fedmeta/data/trigger.py has changed"][0].startswith("Stamping the backdoor key on images of glyphs")
+    assert said["not made yet"] == ["Evaluating rounds on glyphs, seed 1, excluded, client 2"]
+    assert "Drawing figure 3 of glyphs" in list(said.values())[-1]
+    assert sum(map(len, said.values())) == sum(finished.jobs.values()) - len({"resize", "augment", "split"})
+
+
+def test_why_names_the_reader_of_a_data_set(finished):
+    path = "fedmeta/data/readers/glyphs.py"
+    with finished.edited(path, (finished.folder / path).read_text() + "\nedited = True\n"):
+        said = why(finished.printed())
+    assert said[f"{path} has changed"] == ["Reading and resizing glyphs"]
+    assert len(said) == 2, "the rest is made from it"
+
+
+def why(printed: str) -> dict[str, list[str]]:
+    """Return what `make why` makes of a dry run: jobs by reason."""
+    said = subprocess.run(
+        [sys.executable, ROOT / "workflow/why.py"], input=printed, capture_output=True, text=True, check=True
+    )
+    jobs, reason = {}, ""
+    for line in said.stdout.splitlines():
+        if line.startswith("    "):
+            jobs[reason].append(line.strip())
+        else:
+            reason = line.removesuffix(":")
+            jobs[reason] = []
+    return jobs
+
+
+def test_why_says_when_nothing_would_run_and_fails_where_the_dry_run_did(finished):
+    assert list(why(finished.printed())) == ["nothing would run: all is up to date"]
+    with pytest.raises(subprocess.CalledProcessError):
+        why("WorkflowError: config: no")

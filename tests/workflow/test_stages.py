@@ -1,0 +1,119 @@
+"""The stages, run as Snakemake runs them: their files are the same bytes with any engine and worker count."""
+
+import csv
+
+import pytest
+import torch
+from helpers.naive import scores_naively
+from helpers.stage_runs import ADAM_MODES, TRAINING, Job, run_all, with_adam
+from safetensors.torch import load
+
+from fedmeta.data.bank import ImageBank
+from fedmeta.data.episodes import EpisodeShape, EvaluationData
+from fedmeta.data.splits import Split, read_split
+from fedmeta.draws import generator
+from fedmeta.evaluation import evaluation_samplers
+from fedmeta.learning.conv4 import Conv4
+
+
+@pytest.fixture(scope="module")
+def by_adam(stages, stage_data, settings, tmp_path_factory) -> dict[str, dict[str, bytes]]:
+    """What the serial engine makes in each mode of Adam's second moment."""
+    folder = tmp_path_factory.mktemp("serial")
+    return {
+        adam: run_all(stages, stage_data, with_adam(settings, adam), folder / adam, "serial", 1) for adam in ADAM_MODES
+    }
+
+
+@pytest.fixture(scope="module")
+def serial(by_adam, settings) -> dict[str, bytes]:
+    return by_adam[settings["reptile"]["adam"]]
+
+
+@pytest.mark.parametrize(("adam", "threads"), [("carry", 1), ("carry", 2), ("carry", 4), ("reset", 2), ("persist", 2)])
+def test_workers_write_the_bytes_of_the_serial_engine_in_every_stage(
+    stages, stage_data, settings, tmp_path, by_adam, adam, threads
+):
+    written = run_all(stages, stage_data, with_adam(settings, adam), tmp_path / "run", "workers", threads)
+    for name, content in by_adam[adam].items():
+        assert written[name] == content, name
+
+
+@pytest.mark.parametrize("adam", ADAM_MODES)
+def test_the_batched_engine_gives_the_serial_results_but_for_rounding(
+    stages, stage_data, settings, tmp_path, by_adam, adam
+):
+    written = run_all(stages, stage_data, with_adam(settings, adam), tmp_path / "run", "batched", 1)
+    for name, content in by_adam[adam].items():
+        if name in TRAINING:
+            expected, tensors = load(content), load(written[name])
+            assert expected.keys() == tensors.keys()
+            for tensor in expected:
+                torch.testing.assert_close(tensors[tensor], expected[tensor], rtol=0, atol=1e-4)
+        else:
+            assert written[name] == content, name  # accuracies: no prediction changes by rounding
+
+
+def test_modes_of_adam_give_different_models(by_adam):
+    assert len({made["attack"] for made in by_adam.values()}) == len(ADAM_MODES)
+
+
+def test_another_seed_gives_other_bytes(stages, stage_data, settings, tmp_path, serial):
+    output = tmp_path / "model.safetensors"
+    stages["pretrain"](
+        Job("pretrain", stage_data, output, {"settings": {**settings, "engine": "serial"}, "seed": 2}, 1)
+    )
+    assert output.read_bytes() != serial["pretrain"]
+
+
+def test_fine_tuning_from_the_glorot_mix_is_a_naive_loop(stages, stage_data, settings, serial, tmp_path):
+    """Accuracy before and after one step, when all layers are mixed and Adam knows nothing of the training before."""
+    settings = {**settings, "fine_tuning": {"iterations": [0, 1]}}
+    settings["reptile"] = {**settings["reptile"], "inner_learning_rate": 0.03}  # one step changes many predictions
+    models = {"clean": "pretrain", "attacked": "attack"}
+    inputs = {model: tmp_path / f"{model}.safetensors" for model in models}
+    for model, stage in models.items():
+        inputs[model].write_bytes(serial[stage])
+    settings["engine"] = "serial"
+    params = {"settings": settings, "seed": 1, "client": 2, "defence": "glorot_mix", "delta": 0.3}
+    output = tmp_path / "fine_tune.csv"
+    stages["fine_tune"](
+        Job("fine_tune", stage_data | {model: str(path) for model, path in inputs.items()}, output, params, 1)
+    )
+    with output.open() as file:
+        written = {
+            (row["model"], int(row["step"]), int(row["episode"]), row["metric"]): float(row["value"])
+            for row in csv.DictReader(file)
+        }
+    expected = {}
+    for episode in range(settings["evaluation"]["episodes"]):
+        # What is drawn is taken from the library: the fresh model, and the client's episodes.
+        fresh = draw_fresh(settings, episode)
+        for model, stage in models.items():
+            trained = load(serial[stage])
+            mix = {name: 0.3 * trained[name] + 0.7 * fresh[name] for name in fresh}
+            for sampler in draw_samplers(stage_data, settings).values():
+                for step, score in enumerate(scores_naively(mix, sampler.draw(2, episode), 0.03)):
+                    expected |= {(model, step, episode, metric): value for metric, value in score.items()}
+    assert written == pytest.approx(expected)
+    before, after = ({key[2:]: v for key, v in expected.items() if key[:2] == ("clean", step)} for step in (0, 1))
+    assert before != after
+
+
+def draw_fresh(settings, episode):
+    network = Conv4(1, 16, 3, filters=8)
+    seed = (1, settings["evaluation"]["episode_seed"])
+    return network.views(network.initial(generator(seed, "glorot mix", 2, episode)))
+
+
+def draw_samplers(stage_data, settings):
+    bank = ImageBank.open(stage_data["images"], stage_data["classes"])
+    keyed = [
+        ImageBank.open(stage_data[role], stage_data[f"{role}_classes"])
+        for role in ("attack_training", "attack_validation")
+    ]
+    client = EvaluationData.of_client(bank, Split(read_split(stage_data["split"]), bank), keyed, 2)
+    evaluation, reptile = settings["evaluation"], settings["reptile"]
+    shape = EpisodeShape(reptile["way"], evaluation["shot"], 1, reptile["inner_batch"])
+    seed = (1, evaluation["episode_seed"])
+    return evaluation_samplers(client, ["a"], evaluation["target_output"], shape, evaluation["queries"], seed)

@@ -1,0 +1,40 @@
+"""Which files a job gets: those of its own data set, seed, scope and client, as Snakemake records them."""
+
+import csv
+import re
+
+import pytest
+from helpers.project import snakemake
+
+PLACES = {"scope": r"/(excluded|included)/", "seed": r"/seed-(\d+)/", "client": r"/client-(\d+)"}
+
+
+@pytest.fixture
+def jobs(finished):
+    """Return (rule, inputs, output) of every file that a run makes."""
+    run = snakemake(finished.folder, "--detailed-summary")
+    assert run.returncode == 0, run.stderr
+    rows = csv.DictReader(run.stdout.splitlines(), delimiter="\t")
+    return [(row["rule"], row["input-file(s)"].split(","), row["output_file"]) for row in rows]
+
+
+def test_a_job_gets_the_models_and_images_of_its_own_case_seed_and_client(jobs):
+    checked = set()
+    for rule, inputs, output in jobs:
+        for what, pattern in PLACES.items():
+            own, theirs = (
+                {found for path in files for found in re.findall(pattern, path)} for files in ([output], inputs)
+            )
+            if len(own) == 1 and theirs:
+                assert theirs <= own, (rule, output, inputs)
+                checked.add((rule, what))
+    trained = {"attack", "meta_train_after", "local_meta_train", "evaluate", "fine_tune", "defend"}
+    assert {(rule, what) for rule in trained for what in ("scope", "seed")} <= checked
+
+
+def test_an_evaluation_gets_the_model_before_and_the_one_after_the_attack(jobs):
+    for rule, inputs, _ in jobs:
+        if rule in ("evaluate", "fine_tune", "defend"):
+            models = sorted(path.rsplit("/", 1)[1] for path in inputs if path.endswith(".safetensors"))
+            after = ["after.safetensors"] if rule == "evaluate" else []
+            assert models == [*after, "attacked.safetensors", "pretrained.safetensors"]
