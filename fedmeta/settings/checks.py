@@ -16,7 +16,6 @@ from fedmeta.settings.sections import OVERRIDABLE, Settings
 from fedmeta.settings.together import contradictions
 from fedmeta.settings.words import allowed, given, hint, nearest
 
-
 M = TypeVar("M", bound=Section)
 
 
@@ -38,7 +37,7 @@ def check(config: Mapping[str, Any], files: Iterable[str | os.PathLike] = ()) ->
         for dataset in dict.fromkeys((*stems, *whole.overrides)):
             own = for_dataset(config, dataset, scenario)
             for key, problem in contradictions(own, dataset) if dataset in stems else ():
-                below = [f"scenarios.{scenario}"] if scenario in whole.scenarios and whole.scenarios[scenario] else []
+                below = [f"scenarios.{scenario}"] if whole.scenarios.get(scenario) else []
                 below += [f"overrides.{dataset}"] if dataset in whole.overrides else []
                 whose = f" (with {' and '.join(below)})" if below else ""
                 raise _in_one_line(f"config: {key}: {problem}{whose}")
@@ -74,7 +73,7 @@ def _layers(
     """Return (place in the config, overrides) of what is laid over it for a data set and scenario."""
     scenarios = scenarios_of(config)
     scenario = next(iter(scenarios)) if scenario is None else scenario
-    place = f"scenarios.{scenario}" if scenario in config["scenarios"] else f"grid {scenario}"
+    place = f"scenarios.{scenario}" if scenario in config["scenarios"] else "grid"
     return [(f"overrides.{dataset}", whole.overrides.get(dataset, {})), (place, scenarios[scenario])]
 
 

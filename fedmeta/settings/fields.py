@@ -51,6 +51,7 @@ Several = Annotated[
     AfterValidator(distinct),
 ]
 Each = Annotated[tuple[T, ...], Field(strict=False, min_length=1)]
+Names = Annotated[tuple[Name, ...], Field(strict=False), AfterValidator(distinct)]
 Pair = Annotated[tuple[T, T], Field(strict=False)]
 
 # The upper bounds are far above what anyone can compute: they catch slips of the keyboard before memory runs out.
@@ -91,9 +92,7 @@ class FigureOptions(Section):
     """What every entry of the table of figures has beside the options of its kind."""
 
     kind: Name = Field(description="a kind of figure, or the path of a Python file of your own")
-    defences: Annotated[tuple[Name, ...], Field(strict=False), AfterValidator(distinct)] = Field(
-        (), description="entries of `defences` that it shows; the name of a grid stands for all its points"
-    )
+    defences: Names = Field((), description="entries of `defences` that it shows; NAME stands for its whole grid")
     control: Name | None = Field(None, description="the entry that they are compared with, or null")
     cases: Several[Case] | None = Field(None, description="those of evaluation.cases to show; null: all")
     title: Name | None = Field(None, description="null: what the kind of figure says")

@@ -80,7 +80,7 @@ def expanded(defences: Mapping[str, Any]) -> dict[str, Any]:
             written[name] = entry
             continue
         if not isinstance(grid, Mapping) or not all(isinstance(values, list) and values for values in grid.values()):
-            raise FedmetaError(f"config: defences.{name}.grid: must be lists of values by option: {{delta: [0.1, 0.3]}}")
+            raise FedmetaError(f"config: defences.{name}.grid: must be lists of values by option: {{delta: [0, 0.3]}}")
         for values in itertools.product(*grid.values()):
             point = dict(zip(grid, values, strict=True))
             words = [f"{option}={label(f'defences.{name}.grid', value)}" for option, value in point.items()]

@@ -1,27 +1,67 @@
 """The JSON schema of the config, for editors that complete and check it; the workflow itself checks with the types."""
 
-from typing import Any, get_args
+from typing import Any
 
-from fedmeta.settings.fields import Dataset
+from fedmeta import plugins
 from fedmeta.settings.sections import OVERRIDABLE, Settings
+
+# Entries of the tables of defences may say what they are like; a grid makes several of one.
+LIKE = {"like": {"type": "string", "description": "the entry from which all else is taken"}}
+LIKE |= {"grid": {"type": "object", "description": "lists of values by option: an entry for each combination"}}
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the schema. Sections below `overrides` are the same, but need no key."""
+    """Return the schema. Sections below `overrides` and scenarios are the same, but need no key."""
     schema = Settings.model_json_schema()
+    sections, properties = schema.setdefault("$defs", {}), schema["properties"]
+    of_method = {family: _methods(family, sections) for family in ("attack", "aggregation", "defence", "figure")}
+    _fill(properties["attack"], of_method["attack"])
+    _fill(sections["Federation"]["properties"]["aggregation"], of_method["aggregation"])
+    _of_entries(properties["defences"], of_method["defence"])
+    _of_entries(properties["figure_table"], of_method["figure"])
     _drop_titles(schema)
-    sections = schema["$defs"]
-    for name, section in [*sections.items()]:
+    for name, section in [each for each in sections.items() if "." not in each[0]]:
         sections[f"{name}Override"] = _partial(section)
-    overrides = {key: _partial(schema["properties"][key]) for key in OVERRIDABLE}
-    sections["Override"] = {"type": "object", "additionalProperties": False, "properties": overrides}
-    schema["properties"]["overrides"] = {
-        "type": "object",
-        "additionalProperties": False,
-        "description": Settings.model_fields["overrides"].description,
-        "properties": {dataset: {"$ref": "#/$defs/Override"} for dataset in get_args(Dataset)},
-    }
+    override = {key: _partial(properties[key]) for key in OVERRIDABLE}
+    sections["Override"] = {"type": "object", "additionalProperties": False, "properties": override}
+    some = {**override, "overrides": {"$ref": "#/properties/overrides"}}
+    sections["Scenario"] = {"type": ["object", "null"], "additionalProperties": False, "properties": some}
+    _of_entries(properties["overrides"], {"$ref": "#/$defs/Override"})
+    _of_entries(properties["scenarios"], {"$ref": "#/$defs/Scenario"})
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "fedmeta config", **schema}
+
+
+def _methods(family: str, sections: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of the options of a method: of one of the package's, or of a file of the user's own."""
+    key = "kind" if family == "figure" else "method"
+    known = []
+    for name in plugins.names(family):
+        options = plugins.options_type(family, name).model_json_schema()
+        sections.update(options.pop("$defs", {}))
+        options["properties"][key] = {**options["properties"][key], "const": name}
+        options.pop("required", None)
+        if family == "defence":
+            options["properties"] |= LIKE
+        sections[f"{family}.{name}"] = options
+        known.append({"$ref": f"#/$defs/{family}.{name}"})
+    own = {"type": "object", "properties": {key: {"type": "string", "pattern": r"\.py$"}}, "required": [key]}
+    return {"anyOf": [*known, own]}
+
+
+def _of_entries(table: dict[str, Any], entry: dict[str, Any]) -> None:
+    """Say what each entry of a table is; the names of entries keep their pattern."""
+    patterns = table.get("patternProperties", {})
+    for pattern in patterns:
+        patterns[pattern] = entry
+    if not patterns:
+        table["additionalProperties"] = entry
+
+
+def _fill(field: dict[str, Any], methods: dict[str, Any]) -> None:
+    """Put the options of methods in the place of a section that may be anything."""
+    description = field.get("description")
+    field.clear()
+    field.update(methods, description=description)
 
 
 def _drop_titles(node: Any) -> None:

@@ -11,7 +11,9 @@ from workflow.lib.notes import read_notes, write_notes
 
 # Modules that cannot change a result: the words of errors, progress, logs, and how finished work is kept.
 UNCOUNTED = {"fedmeta/errors.py", "fedmeta/progress.py", "fedmeta/made.py", "fedmeta/store.py"}
-UNCOUNTED |= {"workflow/scripts/stage.py"}
+UNCOUNTED |= {"workflow/scripts/stage.py", "fedmeta/plugins.py"}
+# The types of the settings: what a job reads of them is among its params.
+TYPES = "fedmeta/settings/"
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -34,7 +36,7 @@ class Code:
         while waiting:
             file = waiting.pop()
             name = file.as_posix()
-            if name not in versions and name not in UNCOUNTED:
+            if name not in versions and name not in UNCOUNTED and not name.startswith(TYPES):
                 version, imported = self.look(file)
                 versions[name] = f"{name} {version}"
                 waiting += imported

@@ -5,11 +5,14 @@ from pathlib import Path
 
 from fedmeta.errors import FedmetaError
 from fedmeta.made import Made, key_of, read_record
+from fedmeta.settings import Settings
 from workflow.lib.again import FOLDERS
 from workflow.lib.code import Code
-from workflow.lib.jobs import Jobs
+from workflow.lib.homes import Homes
+from workflow.lib.jobs import Jobs, Place
 from workflow.lib.notes import read_notes, write_notes
 from workflow.lib.raw_data import PUBLISHED, RawData
+from workflow.lib.stages import path_of
 
 WRITTEN = (*FOLDERS, "logs")
 
@@ -27,7 +30,7 @@ def check_data(jobs: Jobs, homes: Homes, raw: RawData, code: Code) -> None:
             if resize_params(place, jobs, raw, code) != made.job["params"]:
                 _require_raw(reader, raw, images)
             else:
-                _check_once(place, own, made, code)
+                _check_once(place, jobs, made, code)
 
 
 def resize_params(place: Place, jobs: Jobs, raw: RawData, code: Code) -> dict:
@@ -69,17 +72,18 @@ def _require_raw(dataset: str, raw: RawData, images: Path) -> None:
         )
 
 
-def _check_once(dataset: str, own: dict, made: Made, code: Code) -> None:
+def _check_once(place: Place, jobs: Jobs, made: Made, code: Code) -> None:
     """Raise FedmetaError if the prepared images do not suffice for these settings. What has passed is not repeated."""
     reached = [code.versions(f"fedmeta/data/{module}.py") for module in ("splits", "requirements", "trigger")]
-    key = key_of({"settings": own, "code": reached}, [output.sha256 for output in made.outputs.values()])
-    passed = read_notes("passed")
-    if passed.get(dataset) != key:
-        check_images(*made.outputs, own)
-        write_notes("passed", {**passed, dataset: key})
+    settings = jobs.settings(place.scenario, place.dataset)
+    key = key_of({"settings": settings, "code": reached}, [output.sha256 for output in made.outputs.values()])
+    passed, name = read_notes("passed"), f"{place.scenario}/{place.dataset}"
+    if passed.get(name) != key:
+        check_images(*made.outputs, jobs.own(place.scenario, place.dataset))
+        write_notes("passed", {**passed, name: key})
 
 
-def check_images(images: str, classes: str, own: dict) -> None:
+def check_images(images: str, classes: str, own: Settings) -> None:
     """Raise FedmetaError if the images do not suffice for the splits, episodes and key of a data set's settings."""
     import numpy as np  # seldom needed, and half of the time that reading the rules takes
 

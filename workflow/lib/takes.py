@@ -9,7 +9,7 @@ from workflow.lib.stages import path_of
 
 
 class Takes:
-    """What a job of each stage takes. The settings of a result that several scenarios share are those of one of them."""
+    """What a job of each stage takes. Of results that several scenarios share, the settings are those of one."""
 
     def __init__(self, jobs: Jobs, homes: Homes, code: Code):
         self.jobs, self.homes, self.code = jobs, homes, code

@@ -5,12 +5,17 @@ from typing import Any, NamedTuple
 from snakemake.io import expand
 
 from fedmeta import plugins
+from workflow.lib.code import Code
 from workflow.lib.homes import Homes
-from workflow.lib.jobs import Jobs, Place
+from workflow.lib.jobs import Jobs, Place, chosen
 from workflow.lib.stages import path_of
 
 SCOPES = {"excluded": "a", "included": "bc"}
 FIGURES = "results/figures"
+# What captions of figures tell, and at which scale a run was, beside the paper's.
+FOR_CAPTIONS = ("reptile.way", "reptile.inner_learning_rate", "evaluation.target_output", "attack")
+SCALE = ("data.size", "federation", "model", "reptile", "pretrain", "attack", "meta_train_after")
+SCALE += ("evaluation.episodes", "evaluation.cases", "evaluation.target_output")
 
 
 class Table(NamedTuple):
@@ -73,32 +78,92 @@ class Targets:
         asked = [(s, d, f) for s in self.jobs.scenarios for d in self.jobs.readers for f in self.figures_by_name]
         return list(dict.fromkeys(table for each in asked for table in self.tables(*each)))
 
-    def models(self, scenario: str, dataset: str, figure: str) -> list[str]:
-        """Return the model files that a figure is drawn from: before and after the attack."""
-        places = [(stage, self.homes.home(stage, Place(scenario, dataset))) for stage in ("pretrain", "attack")]
-        own, scopes = self.jobs.own(scenario, dataset), self.scopes(scenario, dataset, figure)
-        return [
-            path
-            for seed in own.seeds
-            for scope in scopes
-            for stage, home in places
-            for path in expand(path_of(stage), **home._asdict(), seed=seed, scope=scope)
-        ]
+    def paths(self, *figure: str) -> list[str]:
+        """Return the files of these tables, in their order."""
+        return [table.path for table in self.tables(*figure)]
 
-    def decisions(self) -> list[Table]:
-        """Return the tables of what the server decided in the training stages that the config's tables come from."""
-        tables = []
+    def names(self, *figure: str) -> list[list[str]]:
+        """Return scenario and defence of each of these tables."""
+        return [[table.scenario, table.defence] for table in self.tables(*figure)]
+
+    def plain_entry(self, scenario: str, dataset: str, figure: str) -> dict:
+        """Return an entry of the table of figures as a param."""
+        return self.jobs.settings(scenario, dataset)["figure_table"][figure]
+
+    def code_of(self, scenario: str, dataset: str, figure: str, code: Code) -> dict[str, str]:
+        """Return the versions of the code of a figure's kind."""
+        return code.versions(plugins.file_of("figure", self.entry(scenario, dataset, figure).kind))
+
+    def norms(self, scenario: str, dataset: str, figure: str) -> list[str]:
+        """Return the table of kernel norms, for a kind of figure that asks for models."""
+        asked = self.kind_has(scenario, dataset, figure, "MODELS")
+        return [f"results/tables/{scenario}/kernel_norms-{dataset}.csv"] if asked else []
+
+    def setups(self, scenario: str, dataset: str, figure: str) -> dict[str, dict]:
+        """Return what a figure's captions tell of each scenario that it shows: settings and defences."""
+        shown: dict[str, list[str]] = {}
+        for table in self.tables(scenario, dataset, figure):
+            shown.setdefault(table.scenario, []).append(table.defence)
+        return {name: self.setup(name, dataset, FOR_CAPTIONS, defences) for name, defences in shown.items()}
+
+    def setup(
+        self, scenario: str, dataset: str, keys: tuple[str, ...] = SCALE, defences: list[str] | None = None
+    ) -> dict[str, dict]:
+        """Return settings of a scenario for a data set, and entries of its defences: all of them, or those named."""
+        settings = self.jobs.settings(scenario, dataset)
+        entries = {name: entry for name, entry in settings["defences"].items() if defences is None or name in defences}
+        return {"settings": chosen(settings, keys), "defences": entries}
+
+    def made_by(self, scenario: str, dataset: str) -> dict[str, str]:
+        """Return who made the results of a scenario: a scenario by stage, and SCENARIO/DEFENCE by `adapt/DEFENCE`."""
+        by = {
+            stage: self.homes.home(stage, Place(scenario, dataset)).scenario
+            for stage in ("pretrain", "attack", "meta_train_after", "evaluate")
+        }
+        for name in self.jobs.own(scenario, dataset).defences:
+            home = self.homes.home("adapt", Place(scenario, dataset, name))
+            by[f"adapt/{name}"] = f"{home.scenario}/{home.defence}"
+        return by
+
+    def methods_by_defence(self) -> dict[str, dict[str, str]]:
+        """Return the methods of the defences, by scenario and name."""
+        return {
+            scenario: {
+                name: plugins.stem(entry.method)
+                for dataset in self.jobs.readers
+                for name, entry in self.jobs.own(scenario, dataset).defences.items()
+            }
+            for scenario in self.jobs.scenarios
+        }
+
+    def known_figures(self) -> list[str]:
+        """Return the names of all figures, drawn or not."""
+        tables = (self.jobs.own(s, d).figure_table for s in self.jobs.scenarios for d in self.jobs.readers)
+        return list(dict.fromkeys(figure for table in tables for figure in table))
+
+    def models(self, scenario: str, dataset: str) -> list[str]:
+        """Return the model files of a scenario: before and after the attack."""
+        return [path for stage in ("pretrain", "attack") for path, _ in self._of_scopes(scenario, dataset, stage)]
+
+    def decisions(self) -> list[tuple[str, list]]:
+        """Return the tables of what the server decided, with [scenario, data set, seed, scope] of each."""
+        found = []
         for scenario in self.jobs.scenarios:
             for dataset in self.jobs.readers:
-                own = self.jobs.own(scenario, dataset)
-                scopes = [scope for scope, cases in SCOPES.items() if set(cases) & set(own.evaluation.cases)]
                 rounds = any(self.kind_has(scenario, dataset, figure, "ROUNDS") for figure in self.figures_by_name)
                 for stage in ("pretrain", "attack", *(["meta_train_after"] if rounds else [])):
-                    home = self.homes.home(stage, Place(scenario, dataset))
-                    wildcards = dict(seed=own.seeds, scope=scopes)
-                    paths = expand(path_of(stage, "decisions"), **home._asdict(), **wildcards)
-                    tables += [Table(scenario, stage, path) for path in paths]
-        return tables
+                    found += self._of_scopes(scenario, dataset, stage, "decisions")
+        return found
+
+    def _of_scopes(self, scenario: str, dataset: str, stage: str, output: str = "") -> list[tuple[str, list]]:
+        """Return an output of a training stage for each seed and scope that is evaluated, with what it is of."""
+        own, home = self.jobs.own(scenario, dataset), self.homes.home(stage, Place(scenario, dataset))
+        scopes = [scope for scope, cases in SCOPES.items() if set(cases) & set(own.evaluation.cases)]
+        return [
+            (path_of(stage, output).format(**home._asdict(), seed=seed, scope=scope), [scenario, dataset, seed, scope])
+            for seed in own.seeds
+            for scope in scopes
+        ]
 
     def figures(self) -> list[str]:
         """Return the figures of every scenario and data set; those that compare scenarios once."""

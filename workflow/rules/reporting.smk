@@ -3,12 +3,14 @@
 # ----------------------------------------------------------------------
 rule aggregate:
     input:
-        tables=targets.metrics_tables(),
+        tables=[table.path for table in targets.all_tables()],
     output:
         "results/metrics.csv",
     log:
         "logs/aggregate.log",
     localrule: True
+    params:
+        names=[[table.scenario, table.defence] for table in targets.all_tables()],
     message:
         "Gathering the metrics of all runs"
     script:
@@ -29,6 +31,36 @@ rule summary:
         "../scripts/summary.py"
 
 
+rule comparison:
+    input:
+        metrics=rules.aggregate.output[0],
+    output:
+        "results/tables/comparison.csv",
+    log:
+        "logs/comparison.log",
+    localrule: True
+    message:
+        "Comparing the scenarios"
+    script:
+        "../scripts/comparison.py"
+
+
+rule aggregation:
+    input:
+        tables=[path for path, _ in targets.decisions()],
+    output:
+        "results/tables/aggregation.csv",
+    log:
+        "logs/aggregation.log",
+    localrule: True
+    params:
+        names=[run for _, run in targets.decisions()],
+    message:
+        "Gathering what the server decided about each update"
+    script:
+        "../scripts/aggregation.py"
+
+
 rule run_times:
     input:
         metrics=rules.aggregate.output[0],
@@ -37,6 +69,8 @@ rule run_times:
     log:
         "logs/run_times.log",
     localrule: True
+    params:
+        methods=targets.methods_by_defence(),
     message:
         "Gathering the run times"
     script:
@@ -45,116 +79,72 @@ rule run_times:
 
 rule kernel_norms:
     input:
-        models=lambda w: expand(
-            f"{RUN}/{{model}}.safetensors",
-            dataset=w.dataset,
-            seed=config["seeds"],
-            scope=scopes_of("delta", settings(w.dataset)),
-            model=["pretrained", "attacked"],
-        ),
+        models=lambda w: targets.models(w.scenario, w.dataset),
     output:
-        "results/tables/kernel_norms-{dataset}.csv",
+        "results/tables/{scenario}/kernel_norms-{dataset}.csv",
     log:
-        "logs/kernel_norms/{dataset}.log",
+        "logs/kernel_norms/{scenario}/{dataset}.log",
     localrule: True
     message:
-        "Measuring the kernels of the models of {wildcards.dataset}"
+        "{wildcards.scenario}: measuring the kernels of the models of {wildcards.dataset}"
     script:
         "../scripts/kernel_norms.py"
 
 
 rule paper_against_ours:
     input:
-        numbers="fedmeta/reporting/paper_numbers.csv",
+        numbers="fedmeta/paper/numbers.csv",
         metrics=rules.aggregate.output[0],
         times=rules.run_times.output[0],
     output:
-        table="results/tables/paper_against_ours.csv",
-        png="results/figures/paper_against_ours.png",
-        svg="results/figures/paper_against_ours.svg",
+        table="results/tables/{scenario}/paper_against_ours.csv",
+        png="results/figures/{scenario}/paper_against_ours.png",
+        svg="results/figures/{scenario}/paper_against_ours.svg",
     log:
-        "logs/paper_against_ours.log",
+        "logs/paper_against_ours/{scenario}.log",
     localrule: True
     params:
-        settings=jobs.take_each(*SCALE),
+        setups=lambda w: {dataset: targets.setup(w.scenario, dataset) for dataset in jobs.readers},
+        made_by=lambda w: {dataset: targets.made_by(w.scenario, dataset) for dataset in jobs.readers},
     message:
-        "Comparing the paper's numbers with ours"
+        "{wildcards.scenario}: comparing the paper's numbers with ours"
     script:
         "../scripts/paper_against_ours.py"
 
 
 rule figure:
     input:
-        tables=lambda w: targets.tables_of(w.dataset, w.figure),
+        tables=lambda w: targets.paths(w.scenario, w.dataset, w.figure),
+        norms=lambda w: targets.norms(w.scenario, w.dataset, w.figure),
+    output:
+        png="results/figures/{scenario}/{dataset}/figure-{figure}.png",
+        svg="results/figures/{scenario}/{dataset}/figure-{figure}.svg",
+    log:
+        "logs/figure/{scenario}/{dataset}/{figure}.log",
+    localrule: True
+    params:
+        methods=lambda w: targets.code_of(w.scenario, w.dataset, w.figure, code),
+        figure=lambda w: targets.plain_entry(w.scenario, w.dataset, w.figure),
+        names=lambda w: targets.names(w.scenario, w.dataset, w.figure),
+        setups=lambda w: targets.setups(w.scenario, w.dataset, w.figure),
+    message:
+        "{wildcards.scenario}: drawing figure {wildcards.figure} of {wildcards.dataset}"
+    script:
+        "../scripts/figure.py"
+
+
+use rule figure as figure_across with:
+    input:
+        tables=lambda w: targets.paths(jobs.scenarios[0], w.dataset, w.figure),
     output:
         png="results/figures/{dataset}/figure-{figure}.png",
         svg="results/figures/{dataset}/figure-{figure}.svg",
     log:
         "logs/figure/{dataset}/{figure}.log",
-    localrule: True
     params:
-        way=lambda w: settings(w.dataset)["reptile"]["way"],
-        order=lambda w: settings(w.dataset)["evaluation"]["target_output"],
-        content=lambda w: list(contents_of(w.figure, settings(w.dataset))[0]),
+        methods=lambda w: targets.code_of(jobs.scenarios[0], w.dataset, w.figure, code),
+        figure=lambda w: targets.plain_entry(jobs.scenarios[0], w.dataset, w.figure),
+        names=lambda w: targets.names(jobs.scenarios[0], w.dataset, w.figure),
+        setups=lambda w: targets.setups(jobs.scenarios[0], w.dataset, w.figure),
     message:
-        "Drawing figure {wildcards.figure} of {wildcards.dataset}"
-    script:
-        "../scripts/figure.py"
-
-
-rule figure_ablation:
-    input:
-        tables=lambda w: targets.tables_of(w.dataset, "ablation"),
-    output:
-        png="results/figures/{dataset}/figure-ablation.png",
-        svg="results/figures/{dataset}/figure-ablation.svg",
-    log:
-        "logs/figure/{dataset}/ablation.log",
-    localrule: True
-    params:
-        way=lambda w: settings(w.dataset)["reptile"]["way"],
-        learning_rate=lambda w: settings(w.dataset)["reptile"]["inner_learning_rate"],
-        cases=lambda w: cases_of("ablation", settings(w.dataset)),
-    message:
-        "Drawing the ablation of the defence on {wildcards.dataset}"
-    script:
-        "../scripts/figure_ablation.py"
-
-
-rule figure_order:
-    input:
-        tables=lambda w: targets.tables_of(w.dataset, "order"),
-    output:
-        png="results/figures/{dataset}/figure-order.png",
-        svg="results/figures/{dataset}/figure-order.svg",
-    log:
-        "logs/figure/{dataset}/order.log",
-    localrule: True
-    params:
-        way=lambda w: settings(w.dataset)["reptile"]["way"],
-        defences=lambda w: {order: with_order(order, settings(w.dataset)) for order in ORDERS},
-        trained=lambda w: settings(w.dataset)["attack"]["target_output"],
-    message:
-        "Drawing the attack with both orders of the victim's classes on {wildcards.dataset}"
-    script:
-        "../scripts/figure_order.py"
-
-
-rule figure_delta:
-    input:
-        tables=lambda w: targets.tables_of(w.dataset, "delta"),
-        norms=rules.kernel_norms.output[0],
-    output:
-        png="results/figures/{dataset}/figure-delta.png",
-        svg="results/figures/{dataset}/figure-delta.svg",
-    log:
-        "logs/figure/{dataset}/delta.log",
-    localrule: True
-    params:
-        way=lambda w: settings(w.dataset)["reptile"]["way"],
-        cases=lambda w: cases_of("delta", settings(w.dataset)),
-        defences=lambda w: {norms: with_norms(norms, settings(w.dataset)) for norms in NORMS},
-    message:
-        "Drawing accuracy over delta of {wildcards.dataset}"
-    script:
-        "../scripts/figure_delta.py"
+        "Comparing the scenarios on {wildcards.dataset}: figure {wildcards.figure}"

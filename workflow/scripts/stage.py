@@ -64,13 +64,14 @@ def make(main: Callable, job, keep: bool) -> None:
 
 def code_is_unchanged(job) -> bool:
     """Tell whether the Python files are still those of the beginning of the run, as the job's params say."""
-    versions = [*job.params.code.values(), *job.params.get("reader", {}).values()]
+    versions = [*job.params.code.values(), *job.params.get("methods", {}).values()]
     return Code().unchanged(versions)
 
 
 def identity(job) -> dict:
-    """Return what a job's outputs depend on beside the contents of its inputs."""
-    return {"rule": job.rule, "wildcards": dict(job.wildcards.items()), "params": dict(job.params.items())}
+    """Return what a job's outputs depend on beside the contents of its inputs: not what scenario or defence is called."""
+    wildcards = {name: value for name, value in job.wildcards.items() if name not in ("scenario", "defence")}
+    return {"rule": job.rule, "wildcards": wildcards, "params": dict(job.params.items())}
 
 
 def follow(snakemake: int) -> None:
