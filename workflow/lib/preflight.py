@@ -9,7 +9,7 @@ from workflow.lib.again import FOLDERS
 from workflow.lib.code import Code
 from workflow.lib.jobs import Jobs
 from workflow.lib.notes import read_notes, write_notes
-from workflow.lib.raw_data import PUBLISHED, RawData
+from workflow.lib.raw_data import RawData
 
 WRITTEN = (*FOLDERS, "logs")
 
@@ -62,7 +62,7 @@ def check_place(folder: str | os.PathLike) -> None:
 
 def _require_raw(dataset: str, raw: RawData, images: Path) -> None:
     """Raise FedmetaError if prepared images would be deleted for want of raw files: no download replaces them."""
-    if dataset in PUBLISHED and (missing := raw.missing(dataset)):
+    if missing := raw.missing(dataset):
         raise FedmetaError(
             f"{images} was made from other raw files or settings and {missing[0]} is missing: set raw_data to the "
             f"folder that has it, or delete {images.parent} to have it downloaded"
