@@ -3,6 +3,7 @@
 import matplotlib.text
 import pytest
 from random_bank import make_bank
+from split_settings import split_settings
 
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.contact_sheet import contact_sheet, panels
@@ -20,7 +21,7 @@ def drawn(extra: int) -> tuple[Split, ImageBank, ImageBank]:
     """Return a split, its bank, in which `extra` images of class 1 are extra ones, and the attack training set."""
     made = make_bank(8, 10)
     bank = ImageBank(made.images, [c._replace(extra=extra if c.name == "class 1" else 0) for c in made.classes])
-    split = Split(draw_split(bank.classes, SETTINGS, 1), bank)
+    split = Split(draw_split(bank.classes, split_settings(SETTINGS), 1), bank)
     return split, bank, make_bank(2, 3)
 
 
@@ -43,7 +44,7 @@ def test_names_of_classes_are_shown_as_they_are(tmp_path, monkeypatch, name):
     split, bank, keyed = drawn(0)
     bank = ImageBank(bank.images, [c._replace(name=f"{name} {c.name}") for c in bank.classes])
     settings = SETTINGS | {"target": f"{name} class 0", "backdoor": [f"{name} class 1", f"{name} class 2"]}
-    split = Split(draw_split(bank.classes, settings, 1), bank)
+    split = Split(draw_split(bank.classes, split_settings(settings), 1), bank)
     shown = []
     drawn_text = matplotlib.text.Text._preprocess_math
 

@@ -87,9 +87,11 @@ def check_images(images: str, classes: str, own: dict) -> None:
     from fedmeta.data.requirements import require_enough
     from fedmeta.data.splits import Split, draw_split
     from fedmeta.data.trigger import stamp
+    from fedmeta.settings import part
 
     bank = ImageBank.open(images, classes)
     stamp(np.zeros_like(bank.images[:1]), own["data"]["trigger"])
+    settings = part({section: own[section] for section in ("split", "federation", "reptile", "evaluation")})
     for seed in own["seeds"]:
-        assignments = draw_split(bank.classes, {**own["split"], **own["federation"]}, int(seed))
-        require_enough(bank, Split(assignments, bank), own)
+        assignments = draw_split(bank.classes, settings, int(seed))
+        require_enough(bank, Split(assignments, bank), settings)
