@@ -8,13 +8,14 @@ from split_settings import split_settings
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.contact_sheet import contact_sheet, panels
 from fedmeta.data.splits import Split, draw_split
+from fedmeta.settings.sections import Trigger
 
 SETTINGS = {
     **{"users": 4, "attacker": 1, "meta_training_classes": 4, "meta_testing_classes": 1, "validation_examples": 2},
     **{"target": "class 0", "backdoor": ["class 1", "class 2"], "reserved": "shared"},
     **{"benign": 3, "attacker_target": 2, "attack_training": 3, "attack_validation": 2},
 }
-TRIGGER = {"shape": "square", "size": 3, "position": "bottom-right", "margin": 1, "colour": 255}
+TRIGGER = Trigger(shape="square", size=3, position="bottom-right", margin=1, colour=255)
 
 
 def drawn(extra: int) -> tuple[Split, ImageBank, ImageBank]:

@@ -14,8 +14,8 @@ from fedmeta.data.bank import ImageBank
 from fedmeta.data.datasets import folder_of, read
 from fedmeta.data.raw_images import SUFFIXES
 from fedmeta.errors import FedmetaError
-from workflow.lib.readers import declared
 from workflow.lib.raw_data import RawData
+from workflow.lib.readers import declared
 
 READER = '''
 """Drawings: an array of drawings for each class, ink 0 on 255, in one .npz file."""
@@ -57,7 +57,7 @@ def project(tmp_path, monkeypatch):
     raw = tmp_path / "data/raw/drawings"
     raw.mkdir(parents=True)
     random = np.random.default_rng(1)
-    drawings = {name: random.integers(0, 256, (n, 16, 16), np.uint8) for name, n in (("round", 3), ("angled", 2))}
+    drawings = {name: random.integers(0, 256, (n, 32, 32), np.uint8) for name, n in (("round", 3), ("angled", 2))}
     np.savez(raw / "drawings.npz", **drawings)
     return tmp_path, drawings
 
@@ -80,13 +80,13 @@ def test_a_reader_of_one_s_own_is_under_40_lines_and_becomes_a_bank(project, mon
     assert len(READER.splitlines()) < 40
     assert plugins.stem("./drawings.py") == "drawings", "its name in paths, and that of its raw folder"
     output = {"images": str(folder / "resized.npy"), "classes": str(folder / "resized.csv")}
-    job = Job("resize", {}, folder, {"dataset": "./drawings.py", "size": 8}, 1)
+    job = Job("resize", {}, folder, {"reader": "./drawings.py", "settings": {"data": {"size": 16}}}, 1)
     job.output, job.config = Namedlist(fromdict=output), {"raw_data": "data/raw"}
     monkeypatch.syspath_prepend(ROOT / "workflow/scripts")
     importlib.import_module("resize").main(job)
     bank = ImageBank.open(**{f"{kind}_path": path for kind, path in output.items()})
     assert [(c.name, c.examples) for c in bank.classes] == [("round", 3), ("angled", 2)]
-    means = [255 - drawings[name].reshape(-1, 8, 2, 8, 2).mean(axis=(2, 4)) for name in ("round", "angled")]
+    means = [255 - drawings[name].reshape(-1, 16, 2, 16, 2).mean(axis=(2, 4)) for name in ("round", "angled")]
     assert np.abs(bank.images[..., 0] - np.concatenate(means)).max() <= 1
 
 

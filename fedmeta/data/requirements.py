@@ -3,7 +3,7 @@
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.splits import Pool, Split
 from fedmeta.errors import FedmetaError
-from fedmeta.settings import Settings
+from fedmeta.settings.sections import Settings
 from fedmeta.settings.together import attackers
 
 

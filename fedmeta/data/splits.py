@@ -30,7 +30,7 @@ from fedmeta.data.bank import ImageBank, ImageClass
 from fedmeta.draws import generator
 from fedmeta.errors import FedmetaError
 from fedmeta.files import atomic_path
-from fedmeta.settings import Settings
+from fedmeta.settings.sections import Settings
 
 
 class Assignment(NamedTuple):
@@ -61,22 +61,21 @@ def draw_split(classes: Sequence[ImageClass], settings: Settings, seed: int) -> 
     many to draw. Of a reserved class's examples, in their own order, the first `benign` are the benign users'; the
     next `attacker_target` of the target class are the attacker's; the last of a backdoor class, which are the extra
     ones if there are enough, are `attack_training` and `attack_validation`. Where there are too few, the benign ones
-    give way; of what is left over, up to `validation_examples` are held out. `reserved`: `shared` (each benign user
-    holds all benign examples of reserved classes) or `divided`.
+    give way; up to `validation_examples` of those left over are held out. `reserved`: each benign user holds all
+    benign examples of reserved classes (`shared`) or a part (`divided`).
 
     Raises FedmetaError for unknown names and for more classes or examples than there are.
     """
-    set_apart = {k for k, c in enumerate(classes) if c.meta_testing}
+    set_apart, users = {k for k, c in enumerate(classes) if c.meta_testing}, settings.federation.users
     target, backdoors = _reserved_classes(classes, settings, seed, set_apart)
     ordinary = [k for k in range(len(classes)) if k != target and k not in backdoors]
     training, testing = _ordinary_classes(ordinary, settings, seed, set_apart)
-    split, users, held_out = [], settings.federation.users, settings.split.validation_examples
+    split, held_out, attacker = [], settings.split.validation_examples, settings.federation.attacker
     for dealt, k in enumerate(training):
         split += _training_roles(k, classes[k], 1 + dealt % users, held_out, seed)
     split.sort()
     for k in sorted(testing):
         split += [Assignment(k, e, "meta_testing", "meta_testing") for e in range(classes[k].own)]
-    attacker = settings.federation.attacker
     split += _reserved_roles(target, classes[target], "target", {"attacker": ("attacker_target", attacker)}, settings)
     attack = {"attack_training": ("attack_training", attacker), "attack_validation": ("attack_validation", None)}
     for k in backdoors:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fedmeta.errors import FedmetaError
 from fedmeta.made import Made, key_of, read_record
+from fedmeta.settings import Settings
 from workflow.lib.again import FOLDERS
 from workflow.lib.code import Code
 from workflow.lib.jobs import Jobs
@@ -79,7 +80,7 @@ def _check_once(dataset: str, own: dict, made: Made, code: Code) -> None:
         write_notes("passed", {**passed, dataset: key})
 
 
-def check_images(images: str, classes: str, own: dict) -> None:
+def check_images(images: str, classes: str, own: Settings) -> None:
     """Raise FedmetaError if the images do not suffice for the splits, episodes and key of a data set's settings."""
     import numpy as np  # seldom needed, and half of the time that reading the rules takes
 
@@ -87,11 +88,9 @@ def check_images(images: str, classes: str, own: dict) -> None:
     from fedmeta.data.requirements import require_enough
     from fedmeta.data.splits import Split, draw_split
     from fedmeta.data.trigger import stamp
-    from fedmeta.settings import part
 
     bank = ImageBank.open(images, classes)
-    stamp(np.zeros_like(bank.images[:1]), own["data"]["trigger"])
-    settings = part({section: own[section] for section in ("split", "federation", "reptile", "evaluation")})
-    for seed in own["seeds"]:
-        assignments = draw_split(bank.classes, settings, int(seed))
-        require_enough(bank, Split(assignments, bank), settings)
+    stamp(np.zeros_like(bank.images[:1]), own.data.trigger)
+    for seed in own.seeds:
+        assignments = draw_split(bank.classes, own, seed)
+        require_enough(bank, Split(assignments, bank), own)
