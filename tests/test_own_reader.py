@@ -1,10 +1,12 @@
 """A data set of one's own: a reader in a file outside the package, written by docs/extending.md alone."""
 
 import importlib
+import os
 import textwrap
 
 import numpy as np
 import pytest
+from own_reader import READER
 from random_bank import make_bank
 from snakemake.iocontainers import Namedlist
 from stage_runs import ROOT, Job
@@ -17,29 +19,6 @@ from fedmeta.errors import FedmetaError
 from workflow.lib.raw_data import RawData
 from workflow.lib.readers import declared
 
-READER = '''
-"""Drawings: an array of drawings for each class, ink 0 on 255, in one .npz file."""
-
-import numpy as np
-from PIL import Image
-
-from fedmeta.data.raw_images import RawClass, read_classes, square
-from fedmeta.errors import FedmetaError
-
-CHANNELS = 1
-FILES = (".npz",)
-
-
-def read(folder, size):
-    if not (folder / "drawings.npz").exists():
-        raise FedmetaError(f"{folder}/drawings.npz is missing: copy it there")
-    classes = []
-    with np.load(folder / "drawings.npz") as arrays:
-        for name in arrays:
-            drawings = [255 - square(Image.fromarray(each), size, 1, crop=True) for each in arrays[name]]
-            classes.append(RawClass(name, [each.copy for each in drawings]))
-    return read_classes(classes, "drawings")
-'''
 IMPORTS = """
 import numpy as np
 from fedmeta.data.bank import ImageClass
@@ -88,10 +67,6 @@ def test_a_reader_of_one_s_own_is_under_40_lines_and_becomes_a_bank(project, mon
     assert [(c.name, c.examples) for c in bank.classes] == [("round", 3), ("angled", 2)]
     means = [255 - drawings[name].reshape(-1, 16, 2, 16, 2).mean(axis=(2, 4)) for name in ("round", "angled")]
     assert np.abs(bank.images[..., 0] - np.concatenate(means)).max() <= 1
-
-
-def test_the_reader_of_the_guide_is_this_one():
-    assert READER.strip() in (ROOT / "docs/extending.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -237,6 +212,11 @@ class TestContents:
         (raw / "own").write_text("file")
         with pytest.raises(FedmetaError, match="own cannot be read: Not a directory: fix or remove it"):
             self.contents(raw)
+
+    def test_a_pipe_is_not_waited_for(self, raw):
+        before = self.contents(raw)
+        os.mkfifo(raw / "own/pipe")
+        assert self.contents(raw) == before
 
     def test_a_link_to_a_folder_around_it_is_one_line(self, raw):
         (raw / "own/deep/er/again").symlink_to(raw / "own/deep")
