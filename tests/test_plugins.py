@@ -84,5 +84,5 @@ def test_a_file_that_is_no_method_is_one_line(tmp_path, source, line):
 def test_an_unknown_name_is_told_its_neighbour():
     with pytest.raises(FedmetaError, match="there is no attack called 'one_sho'; did you mean 'one_shot'"):
         plugins.file_of("attack", "one_sho")
-    with pytest.raises(FedmetaError, match="there is no file nosuch.py"):
+    with pytest.raises(FedmetaError, match=r"there is no file nosuch\.py"):
         plugins.file_of("attack", "nosuch.py")
