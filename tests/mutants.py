@@ -74,9 +74,9 @@ MUTANTS = (
     ),
     Mutant(
         "floor of the attacked model",
-        "workflow/scripts/evaluate.py",
-        "files = {0: (job.input.clean",
-        "files = {0: (job.input.attacked",
+        "fedmeta/evaluation/experiments.py",
+        "models = {0: load_model(client, clean)}",
+        "models = {0: load_model(client, attacked)}",
         "workflow/test_floor.py",
     ),
     Mutant(

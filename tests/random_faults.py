@@ -44,7 +44,7 @@ SETTINGS = (
 )
 MODULES = (
     "fedmeta/data/trigger.py",
-    "fedmeta/evaluation.py",
+    "fedmeta/evaluation/measuring.py",
     "workflow/scripts/attack.py",
     "fedmeta/data/readers/omniglot.py",
 )

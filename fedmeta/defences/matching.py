@@ -5,14 +5,33 @@ of the shared model, which the attacker trained, is not used.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from fedmeta.defences.glorot_mix import GlorotMix
+from fedmeta.defences.interface import Rates
 from fedmeta.learning.conv4 import Conv4
 from fedmeta.learning.reptile import Learner, Segments
+from fedmeta.settings.fields import DefenceOptions, Factor, Number, Rate, Several
+
+
+class Options(DefenceOptions):
+    iterations: Several[Number] = Field(
+        (0, 5, 10, 20, 30, 40, 50), description="at which accuracy is measured; the highest is the length"
+    )
+    delta: Rate = Field(0.3, description="share of the shared model in the Glorot mix; 0: a fresh network, the control")
+    norms: Literal["shared", "fresh"] = Field(
+        "shared",
+        description="of the kernels mixed in: shared, of the shared model (the paper); fresh, of the fresh draw",
+    )
+    warm_up: Number = Field(10, description="first iterations, of gates and scales alone")
+    gates: bool = Field(True, description="alpha_l of the attention; false: all at one")
+    scales: bool = Field(True, description="beta_l of the attention; false: all at one")
+    scale: Factor = Field(10.0, description="initial beta_l")
 
 
 def attention(queries: Tensor, support: Tensor, member: Tensor, gates: Tensor, scales: Tensor) -> Tensor:
@@ -40,21 +59,11 @@ class Matching(Learner):
     the support set: an inner batch is the query, and an image never attends to itself.
     """
 
-    def __init__(
-        self,
-        network: Conv4,
-        learning_rate: float,
-        beta2: float,
-        mix: GlorotMix,
-        warm_up: int,
-        scale: float,
-        gates: bool = True,
-        scales: bool = True,
-    ):
-        """`scale`: initial beta. Without `gates`, or without `scales`, the attention has none: they stay at one."""
-        super().__init__(network, learning_rate, beta2)
-        self.mix, self.warm_up, self.scale = mix, warm_up, scale
-        self.gated, self.scaled = gates, scales
+    def __init__(self, network: Conv4, rates: Rates, mix: GlorotMix, options: Options):
+        """Of the `options`: `scale` is the initial beta; without `gates`, or `scales`, these stay at one."""
+        super().__init__(network, *rates)
+        self.mix, self.warm_up, self.scale = mix, options.warm_up, options.scale
+        self.gated, self.scaled = options.gates, options.scales
         self.gates = network.ways * network.embedding_size
 
     def start(self, parameters: Tensor, names: Sequence[int]) -> Tensor:
@@ -134,3 +143,7 @@ class Matching(Learner):
         gates.clamp_(0 if self.gated else 1, 1)
         if not self.scaled:
             scales.fill_(1)
+
+
+def learner(network: Conv4, options: Options, rates: Rates, seed: tuple[int, int]) -> Matching:
+    return Matching(network, rates, GlorotMix(options.delta, options.norms, seed), options)

@@ -7,12 +7,14 @@ import numpy as np
 
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.episodes import BenignEpisodes, EpisodeShape, Sampler
+from fedmeta.data.prepared import benign_pool
 from fedmeta.data.splits import Pool, Split
 from fedmeta.federation.rounds import Federation, LocalTraining, run_round, select
 from fedmeta.learning.conv4 import Conv4
 from fedmeta.learning.engine import Outcome, choose_engine
 from fedmeta.learning.reptile import Supervised
 from fedmeta.progress import Progress
+from fedmeta.settings import part
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,7 @@ class Stage:
 
     def pool(self, user: int) -> Pool:
         """Return the classes that a benign user trains on."""
-        pool = self.split.training(user)
-        if self.included:
-            pool = [*pool, *self.split.backdoor_benign(user), self.split.target_benign(user)]
-        return pool
+        return benign_pool(self.split, user, self.included)
 
     def benign_samplers(self) -> dict[str, Sampler]:
         """Return the meta-training episodes of each benign user, by `sampler_of(user)`."""
@@ -113,8 +112,9 @@ def sampler_of(user: int) -> str:
 def network_of(bank: ImageBank, settings: Mapping) -> Conv4:
     """Return the network for the bank's images."""
     _, height, _, channels = bank.images.shape
-    model = settings["model"]
-    return Conv4(channels, height, settings["reptile"]["way"], model["filters"], model["batch_norm"])
+    if isinstance(settings, Mapping):
+        settings = part({section: settings[section] for section in ("reptile", "model")})
+    return Conv4(channels, height, settings.reptile.way, settings.model.filters, settings.model.batch_norm)
 
 
 def episodes_in(rounds: Sequence[Mapping[int, LocalTraining]], federation: Federation) -> tuple[int, int]:

@@ -18,6 +18,9 @@ class Learner:
     overridden by a faster way.
     """
 
+    # Whether a client's fine-tuning goes on with the Adam state of its meta-training: only if it starts from the model.
+    keeps_adam = False
+
     def __init__(self, network: Conv4, learning_rate: float, beta2: float = 0.999):
         self.network = network
         self.trainer = Trainer(network, learning_rate, beta2)

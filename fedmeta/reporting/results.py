@@ -1,7 +1,6 @@
 """Tidy tables of a run: the metrics as evaluated, their means with intervals, and the lift of the attack."""
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from fedmeta.errors import FedmetaError
 from fedmeta.files import atomic_path
 
 DTYPES = {
+    "scenario": "str",
     "dataset": "str",
     "seed": "int64",
     "experiment": "str",
@@ -28,51 +28,55 @@ DTYPES = {
 }
 COLUMNS = list(DTYPES)
 KEY = COLUMNS[:-1]
+# A job's table lacks what its results are called: equal jobs of several scenarios, or several names, are made once.
+NAMES = ["scenario", "defence"]
+JOB_COLUMNS = [column for column in COLUMNS if column not in NAMES]
 # What one mean is reported for; seeds and episodes are what it is taken over.
 SUMMARY_KEY = [column for column in KEY if column not in ("seed", "episode")]
 
 ATTACK_METRICS = ("attack_training", "attack_validation")
 METRICS = ("main_task", *ATTACK_METRICS, "meta_testing")
 ALLOWED = {
-    "experiment": ("meta_training", "fine_tuning", "matching"),
     "model": ("attacked", "clean"),
     "case": ("a", "b", "c"),
     "metric": METRICS,
 }
 CONFIDENCE = 0.95
 
-# Minutes on one T4 GPU, by the rule that does the same work. Source: the paper's Appendix B, run-time table.
-PAPER_MINUTES = {
-    ("pretrain", "omniglot"): 250,
-    ("pretrain", "mini_imagenet"): 250,
-    ("attack", "omniglot"): 1250,
-    ("attack", "mini_imagenet"): 450,
-    ("fine_tune", "omniglot"): 130,
-    ("fine_tune", "mini_imagenet"): 130,
-    ("meta_train_after", "omniglot"): 80,
-    ("meta_train_after", "mini_imagenet"): 120,
-}
-BENCHMARK_PATH = re.compile(
-    r"(.*/)?logs/benchmarks/(?P<rule>[^/]+)"
-    r"(/(?P<dataset>[^/]+)(/seed-(?P<seed>[0-9]+)(/(?P<scope>excluded|included))?(/(?P<wildcards>.+))?)?)?\.tsv"
-)
-RUN_TIME_COLUMNS = ["rule", "dataset", "seed", "scope", "wildcards"]
-RUN_TIME_COLUMNS += ["seconds", "max_rss_mb", "cpu_seconds", "paper_minutes"]
 
-
-def read_metrics(paths: Iterable[str | os.PathLike]) -> pd.DataFrame:
-    """Return the rows of all metrics files as one frame in its one order (`sort_metrics`).
+def read_metrics(path: str | os.PathLike) -> pd.DataFrame:
+    """Return the rows of a file of metrics that has scenarios and defences, in their one order (`sort_metrics`).
 
     Columns and dtypes are `DTYPES`. A row is one accuracy, `value` in [0, 1]; the other columns, `KEY`, are its
     unique name. What does not apply is "" (defence), `pd.NA` (client) or NaN (delta).
 
     Raises FedmetaError naming the file when it is missing, empty or cut, lacks a column, holds anything that the
-    columns do not allow, or names an accuracy that it or another file has already given.
+    columns do not allow, or names an accuracy twice.
     """
-    paths = list(paths)
+    return _without_repeats([_parse(_read_text(path, COLUMNS), path)], [path])
+
+
+def gather(paths: Iterable[str | os.PathLike], names: Iterable[Sequence[str]]) -> pd.DataFrame:
+    """Return the tables that jobs made as one frame like that of `read_metrics`, with the columns that they lack.
+
+    `names` has (scenario, defence) for each path, the defence "" for an evaluation over rounds. A path may be there
+    several times, with other names. Raises FedmetaError as `read_metrics` does, and for an accuracy in two files.
+    """
+    paths, names = list(paths), list(names)
     if not paths:
         raise FedmetaError("no metrics files to read: evaluate at least one model first")
-    frame = pd.concat([_parse(_read_text(path), path) for path in paths], keys=range(len(paths)), names=["file", "row"])
+    read = {path: _read_text(path, JOB_COLUMNS) for path in dict.fromkeys(paths)}
+    parsed = {path: _parse(text.assign(scenario="", defence=""), path) for path, text in read.items()}
+    frames = [
+        parsed[path].assign(scenario=scenario, defence=defence).astype(DTYPES)
+        for path, (scenario, defence) in zip(paths, names, strict=True)
+    ]
+    return _without_repeats(frames, paths)
+
+
+def _without_repeats(frames: list[pd.DataFrame], paths: list[str | os.PathLike]) -> pd.DataFrame:
+    """Return the rows of all frames, sorted. Raises FedmetaError for an accuracy that is there twice."""
+    frame = pd.concat(frames, keys=range(len(frames)), names=["file", "row"])
     repeated = frame[frame.duplicated(KEY, keep=False)]
     if len(repeated):
         first, second = repeated.sort_values(KEY).index.get_level_values("file")[:2]
@@ -170,47 +174,8 @@ def summary_table(frame: pd.DataFrame, by: Sequence[str] = SUMMARY_KEY) -> pd.Da
     return summarise(pd.concat([frame, lift(frame)], ignore_index=True), by)
 
 
-def run_times(benchmark_files: Iterable[str | os.PathLike]) -> pd.DataFrame:
-    """Return one row for each of Snakemake's benchmark files, sorted by what was run.
-
-    A path reads `logs/benchmarks/{rule}[/{dataset}[/seed-{seed}[/{scope}][/{rest}]]].tsv`, each part as far as the
-    rule has it: `logs/benchmarks/fine_tune/omniglot/seed-0/included/case-b/client-2.tsv`. The columns are `rule`,
-    `dataset`, `seed`, `scope` (whether benign data `excluded` or `included` backdoor classes), `wildcards` (the
-    rest), `seconds` (wall clock), `max_rss_mb` (peak resident memory), `cpu_seconds` and `paper_minutes`: what the
-    paper's Appendix B reports for the whole stage, at the paper's scale, of which a row here may be one job of
-    many. Of repeated measurements, the mean time and the highest memory are given; what Snakemake could not
-    measure is empty. A job that was interrupted and resumed counts its last part only. No files, no rows.
-
-    Raises FedmetaError naming the file when its path or content is not a benchmark's.
-    """
-    rows = [_run_time(Path(path).as_posix()) for path in benchmark_files]
-    table = pd.DataFrame(rows, columns=RUN_TIME_COLUMNS).astype({"seed": "Int64", "paper_minutes": "Int64"})
-    order = ["rule", "dataset", "seed", "scope", "wildcards"]
-    return table.sort_values(order, na_position="first", ignore_index=True)
-
-
-def _run_time(path: str) -> dict:
-    """Return the row of one benchmark file as `run_times` describes it."""
-    match = BENCHMARK_PATH.fullmatch(path)
-    if not match:
-        raise FedmetaError(f"{path} is not of the form logs/benchmarks/rule/dataset/seed-0/rest.tsv: rename it")
-    job = match.groupdict(default="")
-    try:
-        measured = pd.read_csv(path, sep="\t")[["s", "max_rss", "cpu_time"]].apply(pd.to_numeric)
-    except (OSError, ValueError, KeyError) as error:
-        raise FedmetaError(f"{path} is not a benchmark of Snakemake: delete it and run its rule again") from error
-    return {
-        **job,
-        "seed": int(job["seed"]) if job["seed"] else None,
-        "seconds": measured["s"].mean(),
-        "max_rss_mb": measured["max_rss"].max(),
-        "cpu_seconds": measured["cpu_time"].mean(),
-        "paper_minutes": PAPER_MINUTES.get((job["rule"], job["dataset"])),
-    }
-
-
-def _read_text(path: str | os.PathLike) -> pd.DataFrame:
-    """Return the CSV file's fields as text, after checks that it is whole and has the right columns."""
+def _read_text(path: str | os.PathLike, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the CSV file's fields as text, after checks that it is whole and has these columns."""
     try:
         content = Path(path).read_bytes()
         if not content.endswith(b"\n"):
@@ -220,8 +185,8 @@ def _read_text(path: str | os.PathLike) -> pd.DataFrame:
         raise FedmetaError(f"{path} does not exist: run its evaluation first") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise FedmetaError(f"{path} is not a table of metrics: delete it and run again") from error
-    missing = [column for column in COLUMNS if column not in text.columns]
-    unknown = [column for column in text.columns if column not in COLUMNS]
+    missing = [column for column in columns if column not in text.columns]
+    unknown = [column for column in text.columns if column not in columns]
     if missing or unknown:
         wrong = f"lacks the columns {', '.join(missing)}" if missing else f"has unknown columns {', '.join(unknown)}"
         raise FedmetaError(f"{path} {wrong}: delete it and run again")
@@ -238,7 +203,7 @@ def _parse(text: pd.DataFrame, path: str | os.PathLike) -> pd.DataFrame:
     natural = "[0-9]{1,18}"
     number = {column: pd.to_numeric(text[column], errors="coerce") for column in ("delta", "value")}
     legal = {
-        "dataset": text.dataset != "",
+        **{column: text[column] != "" for column in ("dataset", "experiment")},
         **{column: text[column].isin(values) for column, values in ALLOWED.items()},
         **{column: text[column].str.fullmatch(natural) for column in ("seed", "step", "episode")},
         "client": text.client.str.fullmatch(f"({natural})?"),

@@ -8,8 +8,11 @@ import torch
 
 from fedmeta.defences.fine_tuning import FineTuning
 from fedmeta.defences.glorot_mix import GlorotMix, glorot_mix, kernel_norms, with_kernel_norms_of
+from fedmeta.defences.interface import Rates
 from fedmeta.draws import generator
 from fedmeta.learning.conv4 import Conv4
+
+RATES = Rates(1e-3, 0.999)
 
 
 def trained(network: Conv4, seed: int, size: float = 3.0) -> torch.Tensor:
@@ -32,7 +35,7 @@ def test_glorot_mix_is_delta_of_the_model_and_the_rest_fresh(network):
 
 
 def test_attacked_and_clean_models_get_the_same_fresh_draw(network):
-    learner = FineTuning(network, 1e-3, 0.999, GlorotMix(0.3, "shared", seed=5))
+    learner = FineTuning(network, RATES, GlorotMix(0.3, "shared", seed=5))
     first, second = torch.randn(network.parameters), torch.randn(network.parameters)
     difference = learner.start(first, (2, 7)) - learner.start(second, (2, 7))
     torch.testing.assert_close(difference, 0.3 * (first - second), rtol=1e-4, atol=1e-5)
@@ -47,7 +50,7 @@ def test_another_set_of_evaluation_episodes_has_other_fresh_draws(network):
 
 def test_without_a_mix_fine_tuning_starts_from_a_copy_of_the_model(network):
     model = trained(network, 0)
-    start = FineTuning(network, 1e-3, 0.999).start(model, (2, 7))
+    start = FineTuning(network, RATES).start(model, (2, 7))
     assert torch.equal(start, model)
     assert start.data_ptr() != model.data_ptr()
 

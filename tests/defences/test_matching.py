@@ -10,12 +10,17 @@ import torch
 import torch.nn.functional as F
 
 from fedmeta.defences.glorot_mix import GlorotMix
-from fedmeta.defences.matching import Matching, attention, class_log_probabilities
+from fedmeta.defences.interface import Rates
+from fedmeta.defences.matching import Matching, Options, attention, class_log_probabilities
 from fedmeta.learning.conv4 import Conv4
 from fedmeta.learning.engine import Serial, Start, Work, as_images
 from fedmeta.learning.reptile import Learner
 
 MIX = GlorotMix(0.3, "shared", seed=1)
+
+
+def matching_of(network: Conv4, learning_rate: float = 1e-3, **options) -> Matching:
+    return Matching(network, Rates(learning_rate, 0.999), MIX, Options(method="matching", **options))
 
 
 def naive_probabilities(query, support, labels, gates, scales, excluded=None):
@@ -54,7 +59,7 @@ def test_attention_is_a_softmax_of_gated_scaled_cosines(drawn):
 
 
 def test_leave_one_out_never_attends_to_the_image_itself(network, drawn):
-    matching = Matching(network, 1e-3, 0.999, MIX, 0, 10.0)
+    matching = matching_of(network, warm_up=0)
     features, labels, rows = (
         torch.from_numpy(drawn["support"]),
         torch.from_numpy(drawn["labels"]),
@@ -68,7 +73,7 @@ def test_leave_one_out_never_attends_to_the_image_itself(network, drawn):
 
 
 def test_warm_up_leaves_the_embedding_alone_and_gates_stay_in_bounds(network, samplers):
-    matching = Matching(network, 0.05, 0.999, MIX, warm_up=2, scale=10.0)
+    matching = matching_of(network, 0.05, warm_up=2)
     episode = samplers["user 1"].draw(0, 1, 0)
     support, labels = as_images(episode.support), torch.from_numpy(episode.labels)
     variables = matching.start(network.initial(np.random.default_rng(3)), (1, 1))
@@ -85,7 +90,7 @@ def test_warm_up_leaves_the_embedding_alone_and_gates_stay_in_bounds(network, sa
 
 
 def test_training_lowers_the_leave_one_out_loss(network, samplers):
-    matching = Matching(network, 1e-3, 0.999, MIX, warm_up=2, scale=10.0)
+    matching = matching_of(network, warm_up=2)
     episode = samplers["user 1"].draw(0, 1, 0)
     support, labels = as_images(episode.support), torch.from_numpy(episode.labels)
     variables = matching.start(network.initial(np.random.default_rng(3)), (1, 1))
@@ -133,7 +138,7 @@ def naive_descent(network, start, gates, scales, train, support, labels, batches
 def test_what_the_ablation_leaves_out_stays_at_one(network, samplers, gates, scales, warm_up):
     """Against naive training in which gates, or scales, are a constant one."""
     scale = 10.0 if scales else 1.0
-    matching = Matching(network, 1e-3, 0.999, MIX, warm_up, 10.0, gates, scales)
+    matching = matching_of(network, warm_up=warm_up, gates=gates, scales=scales)
     episode = samplers["user 1"].draw(0, 1, 0)
     support, labels = as_images(episode.support), torch.from_numpy(episode.labels)
     batches = [torch.tensor(rows) for rows in ([0, 4, 8, 1], [5, 2, 9, 11], [3, 6, 10, 7])]
@@ -175,16 +180,14 @@ def test_before_fine_tuning_the_attention_is_plain_cosine_attention_on_the_mix(n
     expected = np.array([np.argmax(naive_probabilities(feature, *rest)) for feature in features.tolist()])
     assert len(set(expected)) > 1
     episode = replace(episode, queries=queries, expected=expected, groups={"same class": slice(None)})
-    with Serial(
-        Matching(network, 1e-3, 0.999, MIX, 1, 10.0), {"it": SimpleNamespace(draw=lambda *_: episode)}
-    ) as engine:
+    with Serial(matching_of(network, warm_up=1), {"it": SimpleNamespace(draw=lambda *_: episode)}) as engine:
         (outcome,) = engine.run([Start.fresh(model)], [Work(0, "it", ((1, 1),))], [0])
     assert outcome.scores == [{"same class": 1.0}]
 
 
 @pytest.mark.parametrize("batch_norm", ["batch", "running"])
 def test_step_by_hand_written_passes_is_the_step_by_autograd(samplers, batch_norm):
-    matching = Matching(Conv4(1, 16, 3, 8, batch_norm), 1e-3, 0.999, MIX, warm_up=1, scale=10.0)
+    matching = matching_of(Conv4(1, 16, 3, 8, batch_norm), warm_up=1)
     episode = samplers["user 1"].draw(0, 1, 0)
     support, labels = as_images(episode.support), torch.from_numpy(episode.labels)
     start = matching.start(matching.network.initial(np.random.default_rng(3)), (1, 1))

@@ -10,9 +10,12 @@ from snakemake.iocontainers import Namedlist
 
 from fedmeta.data.bank import ImageClass, write_bank
 from fedmeta.data.splits import Split, draw_split, write_split
+from fedmeta.evaluation.measuring import EvaluatedClient
 from fedmeta.settings import part
 from helpers.project import ROOT
 from helpers.random_bank import make_bank
+from workflow.lib.jobs import chosen
+from workflow.lib.stages import STAGES as workflow_stages
 
 SETTINGS = {
     "split": {"meta_training_classes": 24, "meta_testing_classes": 6},
@@ -22,18 +25,23 @@ SETTINGS = {
     "attack": {"meta_steps": 2, "meta_batch": 3, "inner_epochs": 2},  # 5 inner steps, where benign episodes have 3
     "meta_train_after": {"rounds": 3, "meta_steps": 1},
     "evaluation": {"episodes": 2, "inner_steps": 3, "rounds": [0, 1, 3], "cases": ["a"]},
-    "fine_tuning": {"iterations": [0, 2, 3]},
-    "matching": {"iterations": [0, 2, 3], "warm_up": 1},
 }
-STAGES = ("pretrain", "attack", "meta_train_after", "local_meta_train", "evaluate", "fine_tune", "defend")
-TRAINING = STAGES[:4]
-# The model that each stage of training begins with.
-BEGINNING = {"attack": "pretrain", "meta_train_after": "attack", "local_meta_train": "attack"}
-OWN_PARAMS = {
-    "local_meta_train": {"episodes": 4},
-    "fine_tune": {"defence": "", "delta": None},
-    "defend": {"defence": "matching", "delta": 0.3},
+STAGES = ("pretrain", "attack", "meta_train_after", "repair", "evaluate", "adapt")
+FINE_TUNING = {"method": "fine_tuning", "iterations": [0, 2, 3]}
+MATCHING = {"method": "matching", "iterations": [0, 2, 3], "warm_up": 1}
+# What is run: jobs by name, each of a stage with params of its own.
+JOBS = {
+    "pretrain": ("pretrain", {}),
+    "attack": ("attack", {}),
+    "meta_train_after": ("meta_train_after", {}),
+    "local_meta_training": ("repair", {"repair": {"method": "local_meta_training", "episodes": 4}}),
+    "evaluate": ("evaluate", {}),
+    "fine_tuning": ("adapt", {"defence": FINE_TUNING}),
+    "matching": ("adapt", {"defence": MATCHING}),
 }
+TRAINING = ("pretrain", "attack", "meta_train_after", "local_meta_training")
+# The model that each job of training begins with.
+BEGINNING = {"attack": "pretrain", "meta_train_after": "attack", "local_meta_training": "attack"}
 ADAM_MODES = ("reset", "persist", "carry")
 
 
@@ -42,6 +50,7 @@ class Job:
 
     def __init__(self, rule: str, inputs: dict, output: Path, params: dict, threads: int):
         self.rule, self.threads = rule, threads
+        params = {**params, "settings": chosen(params["settings"], workflow_stages[rule].settings)}
         self.input, self.output = Namedlist(fromdict=inputs), Namedlist([str(output)])
         self.params, self.wildcards = (
             Namedlist(fromdict=params),
@@ -77,6 +86,12 @@ def make_data(settings: Mapping, folder: Path) -> dict[str, str]:
     return names
 
 
+def evaluated_client(data: Mapping[str, str], settings: Mapping) -> EvaluatedClient:
+    """Return the client that the stages evaluate, on the data of `make_data`."""
+    own = part(chosen(settings, workflow_stages["evaluate"].settings))
+    return EvaluatedClient.from_files(data, 2, "excluded", own, 1, 1)
+
+
 def load_stages() -> dict[str, Callable]:
     """Return the function of each stage's script."""
     sys.path.insert(0, str(ROOT / "workflow/scripts"))
@@ -87,18 +102,18 @@ def load_stages() -> dict[str, Callable]:
 
 
 def run_all(stages, data: dict, settings: dict, folder: Path, engine: str, threads: int) -> dict[str, bytes]:
-    """Run the stages one after the other and return what each wrote."""
+    """Run the jobs one after the other and return what each wrote."""
     folder.mkdir()
     params = {"settings": {**settings, "engine": engine}, "seed": 1, "client": 2}
-    files = {name: folder / f"{name}.{'safetensors' if name in TRAINING else 'csv'}" for name in stages}
+    files = {name: folder / f"{name}.{'safetensors' if name in TRAINING else 'csv'}" for name in JOBS}
     models = {"clean": files["pretrain"], "attacked": files["attack"], "after": files["meta_train_after"]}
     keyed = {"keyed": data["attack_training"], "keyed_classes": data["attack_training_classes"]}
-    for name, main in stages.items():
+    for name, (stage, own) in JOBS.items():
         inputs = {**data, **keyed} if name == "attack" else dict(data)
         if name in BEGINNING:
             inputs["model"] = files[BEGINNING[name]]
         elif name not in TRAINING:
             inputs |= models
-        own = {**params, **OWN_PARAMS.get(name, {})}
-        main(Job(name, {key: str(path) for key, path in inputs.items()}, files[name], own, threads))
+        job = Job(stage, {key: str(path) for key, path in inputs.items()}, files[name], params | own, threads)
+        stages[stage](job)
     return {name: path.read_bytes() for name, path in files.items()}

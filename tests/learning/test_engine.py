@@ -11,7 +11,8 @@ import torch
 
 from fedmeta.data.episodes import BenignEpisodes, EpisodeShape
 from fedmeta.defences.glorot_mix import GlorotMix
-from fedmeta.defences.matching import Matching
+from fedmeta.defences.interface import Rates
+from fedmeta.defences.matching import Matching, Options
 from fedmeta.errors import FedmetaError
 from fedmeta.learning.batched import Batched
 from fedmeta.learning.conv4 import Conv4
@@ -48,7 +49,7 @@ def observed(samplers):
 def learner_of(kind: str, network):
     if kind == "supervised":
         return Supervised(network, 1e-3)
-    return Matching(network, 1e-3, 0.999, GlorotMix(0.5, "shared", 1), warm_up=1, scale=10.0)
+    return Matching(network, Rates(1e-3, 0.999), GlorotMix(0.5, "shared", 1), Options(method="matching", warm_up=1))
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])

@@ -4,6 +4,9 @@ import itertools
 import xml.etree.ElementTree
 
 import pytest
+from fedmeta.reporting.comparison_figure import COLOURS, WIDE_MARK, draw_comparison
+from fedmeta.reporting.scale import scale
+from fedmeta.reporting.verdicts import tolerance
 from helpers.hand_made_metrics import (
     ALL,
     NOISY,
@@ -19,10 +22,6 @@ from helpers.hand_made_metrics import (
 from matplotlib.colors import to_rgb
 from matplotlib.transforms import Bbox
 from PIL import Image
-
-from fedmeta.reporting.comparison_figure import COLOURS, WIDE_MARK, draw_comparison
-from fedmeta.reporting.scale import scale
-from fedmeta.reporting.verdicts import tolerance
 
 
 @pytest.fixture(scope="module")

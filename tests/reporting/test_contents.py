@@ -2,9 +2,6 @@
 
 import pytest
 import yaml
-from helpers.project import ROOT
-
-from fedmeta.reporting import results
 from fedmeta.reporting.contents import (
     ABLATIONS,
     FIGURES,
@@ -15,6 +12,9 @@ from fedmeta.reporting.contents import (
     control_of,
     with_norms,
 )
+from helpers.project import ROOT
+
+from fedmeta.reporting import results
 
 FULL = Content("matching", "matching", 0.3)
 

@@ -2,12 +2,12 @@ import xml.etree.ElementTree
 
 import matplotlib
 import pytest
+from fedmeta.reporting.contents import FIGURES
 from helpers.drawn_metrics import ROUNDS, metrics
 from PIL import Image
 
 from fedmeta.errors import FedmetaError
 from fedmeta.reporting import figures
-from fedmeta.reporting.contents import FIGURES
 
 
 def test_files_are_the_same_for_the_same_frame_and_differ_for_another(tmp_path):

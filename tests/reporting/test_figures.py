@@ -4,13 +4,13 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from fedmeta.reporting.contents import FIGURES
 from helpers.drawn_metrics import MATCHING, PLAIN, ROUNDS, metrics
 from matplotlib.colors import to_rgb
 from PIL import Image
 from scipy import stats
 
 from fedmeta.reporting import figures
-from fedmeta.reporting.contents import FIGURES
 
 # (model, metric) by the name in the legend.
 LINES = {

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from fedmeta.reporting.over_orders import draw_over_orders
 from helpers.hand_made_metrics import measured
 
 from fedmeta.errors import FedmetaError
-from fedmeta.reporting.over_orders import draw_over_orders
 
 DEFENCES = {"last": "", "random": "target_random"}
 

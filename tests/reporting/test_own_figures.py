@@ -5,13 +5,13 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from fedmeta.reporting.ablation import draw_ablation
+from fedmeta.reporting.contents import ABLATIONS, Content, contents_of
+from fedmeta.reporting.over_delta import draw_over_delta
 from scipy import stats
 
 from fedmeta.errors import FedmetaError
 from fedmeta.reporting import results
-from fedmeta.reporting.ablation import draw_ablation
-from fedmeta.reporting.contents import ABLATIONS, Content, contents_of
-from fedmeta.reporting.over_delta import draw_over_delta
 
 DEFENCES = {"shared": "matching", "fresh": "matching_fresh_norms"}
 NORMS = pd.DataFrame({"ratio": [0.97, 1.0, 1.12]})

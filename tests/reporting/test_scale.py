@@ -5,14 +5,14 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
+from fedmeta.reporting.paper_settings import BENIGN_EPISODES, SCALE
+from fedmeta.reporting.scale import episodes_after_attack, scale
 from helpers.hand_made_metrics import ALL, NOISY, ROUNDS, SUPERVISED, benchmarks, measured, row_of, settings, table_of
 from scipy import stats
 from snakemake.utils import update_config
 
 from fedmeta.attacks.one_shot import inner_steps
 from fedmeta.reporting import comparison, paper
-from fedmeta.reporting.paper_settings import BENIGN_EPISODES, SCALE
-from fedmeta.reporting.scale import episodes_after_attack, scale
 
 TIMES = ["T-pretrain-O", "T-attack-O", "T-finetune-O", "T-post-O"]
 

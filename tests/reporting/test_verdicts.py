@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-
 from fedmeta.reporting.verdicts import Interval, every, tolerance, tolerance_of_difference, verdict
 
 

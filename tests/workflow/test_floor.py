@@ -5,13 +5,8 @@ import io
 
 import pytest
 from helpers.naive import scores_naively
-from helpers.stage_runs import run_all, with_adam
+from helpers.stage_runs import evaluated_client, run_all, with_adam
 from safetensors.torch import load
-
-from fedmeta.data.bank import ImageBank
-from fedmeta.data.episodes import EpisodeShape, EvaluationData
-from fedmeta.data.splits import Split, read_split
-from fedmeta.evaluation import evaluation_samplers
 
 RATE = 0.02  # a few steps change many predictions
 
@@ -25,14 +20,7 @@ def made(stages, stage_data, settings, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def samplers(stage_data, settings):
-    bank = ImageBank.open(stage_data["images"], stage_data["classes"])
-    roles = ("attack_training", "attack_validation")
-    keyed = [ImageBank.open(stage_data[role], stage_data[f"{role}_classes"]) for role in roles]
-    data = EvaluationData.of_client(bank, Split(read_split(stage_data["split"]), bank), keyed, 2)
-    evaluation, reptile = settings["evaluation"], settings["reptile"]
-    shape = EpisodeShape(reptile["way"], evaluation["shot"], evaluation["inner_steps"], reptile["inner_batch"])
-    seed = (1, evaluation["episode_seed"])
-    return evaluation_samplers(data, ["a"], "last", shape, evaluation["queries"], seed)
+    return evaluated_client(stage_data, settings).samplers(settings["evaluation"]["inner_steps"])
 
 
 def test_every_accuracy_over_rounds_is_of_the_model_that_it_names(made, samplers, settings):

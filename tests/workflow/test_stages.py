@@ -5,14 +5,10 @@ import csv
 import pytest
 import torch
 from helpers.naive import scores_naively
-from helpers.stage_runs import ADAM_MODES, TRAINING, Job, run_all, with_adam
+from helpers.stage_runs import ADAM_MODES, FINE_TUNING, TRAINING, Job, evaluated_client, run_all, with_adam
 from safetensors.torch import load
 
-from fedmeta.data.bank import ImageBank
-from fedmeta.data.episodes import EpisodeShape, EvaluationData
-from fedmeta.data.splits import Split, read_split
 from fedmeta.draws import generator
-from fedmeta.evaluation import evaluation_samplers
 from fedmeta.learning.conv4 import Conv4
 
 
@@ -68,18 +64,16 @@ def test_another_seed_gives_other_bytes(stages, stage_data, settings, tmp_path, 
 
 def test_fine_tuning_from_the_glorot_mix_is_a_naive_loop(stages, stage_data, settings, serial, tmp_path):
     """Accuracy before and after one step, when all layers are mixed and Adam knows nothing of the training before."""
-    settings = {**settings, "fine_tuning": {"iterations": [0, 1]}}
-    settings["reptile"] = {**settings["reptile"], "inner_learning_rate": 0.03}  # one step changes many predictions
+    # One step changes many predictions.
+    settings = {**settings, "engine": "serial", "reptile": {**settings["reptile"], "inner_learning_rate": 0.03}}
     models = {"clean": "pretrain", "attacked": "attack"}
     inputs = {model: tmp_path / f"{model}.safetensors" for model in models}
     for model, stage in models.items():
         inputs[model].write_bytes(serial[stage])
-    settings["engine"] = "serial"
-    params = {"settings": settings, "seed": 1, "client": 2, "defence": "glorot_mix", "delta": 0.3}
-    output = tmp_path / "fine_tune.csv"
-    stages["fine_tune"](
-        Job("fine_tune", stage_data | {model: str(path) for model, path in inputs.items()}, output, params, 1)
-    )
+    entry = {**FINE_TUNING, "iterations": [0, 1], "delta": 0.3}
+    params = {"settings": settings, "seed": 1, "client": 2, "defence": entry}
+    output = tmp_path / "adapted.csv"
+    stages["adapt"](Job("adapt", stage_data | {model: str(path) for model, path in inputs.items()}, output, params, 1))
     with output.open() as file:
         written = {
             (row["model"], int(row["step"]), int(row["episode"]), row["metric"]): float(row["value"])
@@ -92,7 +86,7 @@ def test_fine_tuning_from_the_glorot_mix_is_a_naive_loop(stages, stage_data, set
         for model, stage in models.items():
             trained = load(serial[stage])
             mix = {name: 0.3 * trained[name] + 0.7 * fresh[name] for name in fresh}
-            for sampler in draw_samplers(stage_data, settings).values():
+            for sampler in evaluated_client(stage_data, settings).samplers(inner_steps=1).values():
                 for step, score in enumerate(scores_naively(mix, sampler.draw(2, episode), 0.03)):
                     expected |= {(model, step, episode, metric): value for metric, value in score.items()}
     assert written == pytest.approx(expected)
@@ -104,16 +98,3 @@ def draw_fresh(settings, episode):
     network = Conv4(1, 16, 3, filters=8)
     seed = (1, settings["evaluation"]["episode_seed"])
     return network.views(network.initial(generator(seed, "glorot mix", 2, episode)))
-
-
-def draw_samplers(stage_data, settings):
-    bank = ImageBank.open(stage_data["images"], stage_data["classes"])
-    keyed = [
-        ImageBank.open(stage_data[role], stage_data[f"{role}_classes"])
-        for role in ("attack_training", "attack_validation")
-    ]
-    client = EvaluationData.of_client(bank, Split(read_split(stage_data["split"]), bank), keyed, 2)
-    evaluation, reptile = settings["evaluation"], settings["reptile"]
-    shape = EpisodeShape(reptile["way"], evaluation["shot"], 1, reptile["inner_batch"])
-    seed = (1, evaluation["episode_seed"])
-    return evaluation_samplers(client, ["a"], evaluation["target_output"], shape, evaluation["queries"], seed)

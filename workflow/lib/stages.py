@@ -64,7 +64,7 @@ STAGES = {
         RUN,
         {"model": "repair/{defence}/client-{client}/{model}.safetensors"},
         ("augment", "split", "pretrain", "attack"),
-        LEARNING,
+        ("engine", "model", "reptile"),
     ),
     "adapt": Stage(
         RUN,

@@ -1,12 +1,12 @@
-"""The tables of all evaluation jobs -> one tidy metrics.csv."""
+"""The tables of all evaluation jobs -> one tidy metrics.csv, in which scenarios and defences have names."""
 
 import stage
 
 
 def main(job) -> None:
-    from fedmeta.reporting.results import read_metrics, write_metrics
+    from fedmeta.reporting.results import gather, write_metrics
 
-    write_metrics(read_metrics(job.input.tables), job.output[0])
+    write_metrics(gather(job.input.tables, job.params.names), job.output[0])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Tables of metrics -> one of the paper's figures of one data set, as PNG and SVG."""
+"""Tables of metrics -> one figure of one data set, as PNG and SVG.
+
+Params: `figure`, the entry of the table of figures; `names`, (scenario, defence) for each of the input's tables; and
+`setups`, {settings, defences} by scenario. Input `norms`: kernel norms, for kinds that ask for models.
+"""
 
 from pathlib import Path
 
@@ -6,13 +10,18 @@ import stage
 
 
 def main(job) -> None:
-    from fedmeta.reporting.contents import Content
-    from fedmeta.reporting.figures import draw_figure
-    from fedmeta.reporting.results import read_metrics
+    import pandas as pd
 
-    stem = Path(job.output.png).with_suffix("")
-    content, frame = Content(*job.params.content), read_metrics(job.input.tables)
-    draw_figure(content, frame, job.wildcards.dataset, stem, way=job.params.way, order=job.params.order)
+    from fedmeta import plugins
+    from fedmeta.reporting.results import gather
+    from fedmeta.reporting.setup import About, Setup
+
+    kind, norms = job.params.figure["kind"], job.input.get("norms")
+    options = plugins.options_type("figure", kind).model_validate(job.params.figure)
+    setups = {scenario: Setup.of(given) for scenario, given in job.params.setups.items()}
+    about = About(job.wildcards.dataset, setups, pd.read_csv(norms) if norms else None)
+    metrics = gather(job.input.tables, job.params.names)
+    plugins.load("figure", kind).draw(metrics, options, about, Path(job.output.png).with_suffix(""))
 
 
 if __name__ == "__main__":

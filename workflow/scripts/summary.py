@@ -6,7 +6,7 @@ import stage
 def main(job) -> None:
     from fedmeta.reporting.results import read_metrics, summary_table, write_table
 
-    write_table(summary_table(read_metrics([job.input.metrics])), job.output[0])
+    write_table(summary_table(read_metrics(job.input.metrics)), job.output[0])
 
 
 if __name__ == "__main__":

@@ -2,28 +2,27 @@
 
 from collections.abc import Iterable
 
-import numpy as np
 import pandas as pd
 
-from fedmeta.reporting import paper
-from fedmeta.reporting.verdicts import EPISODE, Interval, NotMeasured, interval_of
+from fedmeta.paper import numbers as paper
+from fedmeta.paper.verdicts import EPISODE, Interval, NotMeasured, interval_of
 
 
 def by_episode(frame: pd.DataFrame, asked: paper.Quantity, model: str) -> pd.Series:
     """Return the quantity in percent for each (seed, client, episode) that has it, of one model.
 
-    `frame` has the metrics of one data set, see `fedmeta.reporting.results`. Raises NotMeasured where it lacks some.
+    `frame` has the metrics of one scenario and data set, see `fedmeta.reporting.results`. Raises NotMeasured where it lacks some.
     """
     values = _average(frame, asked.metrics, asked.term, model)
     return values - _average(frame, asked.metrics, asked.minus, model) if asked.minus else values
 
 
-def measure(frame: pd.DataFrame, asked: paper.Quantity, model: str = "attacked") -> Interval:
+def estimate(frame: pd.DataFrame, asked: paper.Quantity, model: str = "attacked") -> Interval:
     """Return mean and interval of a quantity, in percent."""
     return interval_of(by_episode(frame, asked, model))
 
 
-def measure_lift(frame: pd.DataFrame, asked: paper.Quantity) -> Interval:
+def estimate_lift(frame: pd.DataFrame, asked: paper.Quantity) -> Interval:
     """Return mean and interval of a quantity of the attacked model minus that of the model before the attack."""
     return interval_of(by_episode(frame, asked, "attacked") - by_episode(frame, asked, "clean"))
 
@@ -42,10 +41,8 @@ def _average(frame: pd.DataFrame, metrics: tuple[str, ...], term: paper.Term, mo
 
 
 def _rows(frame: pd.DataFrame, term: paper.Term) -> pd.DataFrame:
-    """Return the rows of a term's experiment and cases, at all steps."""
-    experiment, defence, delta = term.content
-    same_delta = frame.delta.isna() if delta is None else np.isclose(frame.delta, delta)
-    rows = frame[(frame.experiment == experiment) & (frame.defence == defence) & same_delta]
+    """Return the rows of a term's defence and cases, at all steps."""
+    rows = frame[frame.defence == term.defence]
     if rows.empty:
         raise NotMeasured(f"figure {term.figure}")
     rows = rows[rows.case.isin(list(term.cases))]

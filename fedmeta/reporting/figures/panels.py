@@ -145,12 +145,12 @@ def draw_panel(axes: Axes, summary: pd.DataFrame, way: int) -> None:
     axes.set_yticks(range(0, 101, 20))
 
 
-def draw_control(axes: Axes, summary: pd.DataFrame) -> None:
-    """Draw what a fresh network reaches; `summary` has one row for each step, or none."""
+def draw_control(axes: Axes, summary: pd.DataFrame, label: str = FRESH) -> None:
+    """Draw what the control, such as a fresh network, reaches; `summary` has one row for each step, or none."""
     if len(summary):
         points = summary.sort_values("step")
         # On top: where it coincides with meta-testing, that wider line shows in its gaps.
-        axes.plot(points.step, 100 * points["mean"], label=FRESH, zorder=2.3, **CONTROL)
+        axes.plot(points.step, 100 * points["mean"], label=label, zorder=2.3, **CONTROL)
 
 
 def lift_in_words(summary: pd.DataFrame) -> str:

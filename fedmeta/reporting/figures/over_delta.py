@@ -1,7 +1,6 @@
 """Accuracy over delta, the share of the shared model in the Glorot mix: where the usable window of the defence lies."""
 
 import os
-from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -12,10 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fedmeta.errors import FedmetaError
-from fedmeta.reporting import panels
-from fedmeta.reporting.captions import display, sample
-from fedmeta.reporting.contents import PAPER_DELTA
-from fedmeta.reporting.results import ATTACK_METRICS, SUMMARY_KEY, summary_table
+from fedmeta.reporting.figures import panels
+from fedmeta.reporting.figures.captions import display, sample
+from fedmeta.reporting.figures.rows import POOLED, select, some_defence
+from fedmeta.reporting.results import ATTACK_METRICS, summary_table
+from fedmeta.reporting.setup import About
+from fedmeta.settings.fields import FigureOptions
+
+MODELS = True
+PAPER_DELTA = 0.3
 
 TITLES = {"shared": "kernels as in the shared model", "fresh": "kernels at the norm of a fresh draw"}
 # What a usable delta is: little is left of the attack, and meta-testing is nearly what it is without a mix.
@@ -32,41 +36,41 @@ OVERHANG = 0.012  # of a shade beyond its outermost deltas, so that a single one
 HEIGHTS = (1.9, 1.2)  # inches, of accuracy and of lift
 
 
-def draw_over_delta(
-    frame: pd.DataFrame,
-    kernel_norms: pd.DataFrame,
-    dataset: str,
-    defences: Mapping[str, str],
-    cases: Sequence[str],
-    path_stem: str | os.PathLike,
-    *,
-    way: int,
-) -> Figure:
+class Options(FigureOptions):
+    pass
+
+
+def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str | os.PathLike) -> Figure:
     """Draw accuracy and attack lift after the last iteration of the matching network's fine-tuning over delta.
 
-    There are two rows for each case, of accuracy and of lift, and a column for each kind of Glorot mix: `defences`
-    names the variant of the metrics for each of `contents.NORMS`. `kernel_norms` has the column `ratio` and says what
-    the caption says of it. The deltas of `windows` are shaded. Lines, bands, floor, files and errors are as
-    in `figures.figure_meta_training`.
+    There are two rows for each case, of accuracy and of lift, and a column for each kind of Glorot mix (the option
+    `norms` of the defences, which differ in it and in `delta`). `about.kernel_norms` says what the caption says of the
+    norms. The deltas of `windows` are shaded. Lines, bands, floor, files and errors are as in `over_rounds`.
     """
-    rows = frame[(frame.dataset == dataset) & (frame.experiment == "matching") & frame.case.isin(cases)]
-    rows = rows[rows.defence.isin(list(defences.values())) & (rows.step == rows.step.max())]
-    by = [column for column in SUMMARY_KEY if column not in ("client", "step")]
-    summary = summary_table(rows, by).rename(columns={"delta": "step"})
+    defences = some_defence(about.named(options.defences), options)
+    norms = {name: about.setup.option(name, "norms") for name in defences}
+    if wrong := [
+        name for name, norm in norms.items() if norm not in TITLES or about.setup.option(name, "delta") is None
+    ]:
+        raise FedmetaError(f"figures of the kind over_delta show defences with a Glorot mix: '{wrong[0]}' has none")
+    rows = pd.concat([select(metrics, about.dataset, name, options).assign(norms=norms[name]) for name in defences])
+    rows, cases = rows[rows.step == rows.step.max()], sorted(rows.case.unique())
+    by = [column for column in POOLED if column not in ("defence", "step")]
+    summaries = {norm: summary_table(own, by).rename(columns={"delta": "step"}) for norm, own in rows.groupby("norms")}
+    columns = list(dict.fromkeys(norms.values()))
     with style.context(["default", panels.STYLE]):
-        columns = [TITLES[norms] for norms in defences]
-        figure, all_axes = panels.strips(cases, columns, [0.35 + sum(HEIGHTS)] * len(cases), HEIGHTS)
+        titles = [TITLES[norm] for norm in columns]
+        figure, all_axes = panels.strips(cases, titles, [0.35 + sum(HEIGHTS)] * len(cases), HEIGHTS)
         for place, case in enumerate(cases):
-            for column, defence in enumerate(defences.values()):
-                points = summary[(summary.case == case) & (summary.defence == defence)]
-                if points.empty:
-                    raise FedmetaError(f"the metrics of {dataset} have no case {case} of '{defence}': evaluate it")
-                draw_column(*all_axes[2 * place : 2 * place + 2, column], points, way)
-        align(all_axes)
-        title = f"{display(dataset)}: the matching-network defence over the share δ of the shared model"
-        low, high = kernel_norms.ratio.min(), kernel_norms.ratio.max()
+            for column, norm in enumerate(columns):
+                points = summaries[norm][summaries[norm].case == case]
+                draw_column(*all_axes[2 * place : 2 * place + 2, column], points, about.way)
+        label_outer(all_axes)
+        title = options.title or "the matching-network defence over the share δ of the shared model"
+        low, high = about.kernel_norms.ratio.min(), about.kernel_norms.ratio.max()
         ratio = f"norms of the shared model's kernels: {low:.2f} to {high:.2f} times those of a fresh draw"
-        panels.finish(figure, title, f"{sample(rows, summary)}\n{ratio}\n{RULE}", path_stem)
+        caption = f"{sample(rows, pd.concat(summaries.values()))}\n{ratio}\n{RULE}"
+        panels.finish(figure, f"{display(about.dataset)}: {title}", caption, path_stem)
     return figure
 
 
@@ -120,7 +124,7 @@ def in_words(usable: list[list[float]] | None) -> str:
     return f"usable δ: {', '.join(spans) or 'none'}"
 
 
-def align(all_axes: np.ndarray) -> None:
+def label_outer(all_axes: np.ndarray) -> None:
     """Label the outer panels and give those of lift the same limits, with -20 to 20 points always in view."""
     low, high = np.array([axes.get_ylim() for axes in all_axes[1::2].flat]).T
     for row, axes in np.ndenumerate(all_axes):

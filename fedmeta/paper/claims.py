@@ -8,7 +8,7 @@ A row has a number and, mostly, a direction: what the number was given for. The 
 `unknown`         nothing is shown: the interval is too wide or, of a single episode, missing; or the run does not speak
                   of what the row is about; or the row is about a defence against an attack that is not shown to work.
 
-The number: for "~ p", the interval lies within the tolerance of p (`fedmeta.reporting.verdicts`); for ">= p" and "< p",
+The number: for "~ p", the interval lies within the tolerance of p (`fedmeta.paper.verdicts`); for ">= p" and "< p",
 wholly on that side. That an attack is removed: its lift lies wholly below the tolerance of its floor; not removed:
 wholly above. One defence like another: all their differences lie within the tolerance.
 
@@ -25,40 +25,40 @@ rows are about the state that training led to, however long it took; the table's
 """
 
 import math
-from collections.abc import Mapping
+from typing import Any
 
-from fedmeta.reporting import paper
-from fedmeta.reporting.measurements import by_episode, last_step, measure, measure_lift
-from fedmeta.reporting.paper_settings import BENIGN_EPISODES
-from fedmeta.reporting.scale import episodes_after_attack
-from fedmeta.reporting.verdicts import UNKNOWN, every, interval_of, tolerance, tolerance_of_difference, verdict
+from fedmeta.paper import numbers as paper
+from fedmeta.paper.measurements import by_episode, estimate, estimate_lift, last_step
+from fedmeta.paper.scale import episodes_after_attack
+from fedmeta.paper.stated_settings import BENIGN_EPISODES
+from fedmeta.paper.verdicts import UNKNOWN, every, interval_of, tolerance, tolerance_of_difference, verdict
 
 FACTOR = 10
 NOT_TOLD = "the interval does not tell"
 
 
-def judge(number, frame, settings: Mapping[str, Mapping]) -> tuple[str, list[str]]:
+def judge(number, frame, settings: Any) -> tuple[str, list[str]]:
     """Return the verdict on a row of the paper's numbers and, where it is unknown, why.
 
-    `frame` has the metrics of one data set and `settings` are its settings. Raises NotMeasured where the run has no
+    `frame` has the metrics of one scenario and data set, `settings` are those of its run. Raises NotMeasured where the run has no
     such measurement.
     """
     asked = paper.quantity(number)
     if obstacles := [*_not_reached(asked, frame), *_other_amount(number, asked, frame, settings)]:
         return UNKNOWN, obstacles
-    if math.isnan(measure(frame, asked).half_width):
+    if math.isnan(estimate(frame, asked).half_width):
         return UNKNOWN, ["one episode has no interval"]
     if _needs_attack(number) and not _attack_worked(number, frame):
         return UNKNOWN, ["the attack is not shown to have worked"]
     holds = _number(number, asked, frame)
-    direction = _direction(number, asked, frame, 100 / settings["reptile"]["way"])
+    direction = _direction(number, asked, frame, 100 / settings.reptile.way)
     given = verdict(holds, every(*direction) if direction else holds)
     return given, [NOT_TOLD] if given == UNKNOWN else []
 
 
 def margin(frame, part: paper.Quantity) -> float:
     """Return how far apart the two sides of a difference may be and still count as alike: by the second one."""
-    return tolerance(measure(frame, paper.Quantity(part.metrics, part.minus)).mean)
+    return tolerance(estimate(frame, paper.Quantity(part.metrics, part.minus)).mean)
 
 
 def _not_reached(asked: paper.Quantity, frame) -> list[str]:
@@ -68,7 +68,7 @@ def _not_reached(asked: paper.Quantity, frame) -> list[str]:
     return [f"ended at {' and '.join(dict.fromkeys(ended))}"] if ended else []
 
 
-def _other_amount(number, asked: paper.Quantity, frame, settings: Mapping[str, Mapping]) -> list[str]:
+def _other_amount(number, asked: paper.Quantity, frame, settings: Any) -> list[str]:
     """Return in words the amount of benign meta-training after the attack, where it is another order of magnitude."""
     if asked.term.moment.unit != "round" or asked.term.moment.earliest <= paper.RIGHT_AFTER.latest:
         return []
@@ -87,17 +87,17 @@ def _needs_attack(number) -> bool:
 
 def _attack_worked(number, frame) -> bool:
     undefended = paper.right_after_attack(number)
-    return measure_lift(frame, undefended).above(tolerance(measure(frame, undefended, "clean").mean)) is True
+    return estimate_lift(frame, undefended).above(tolerance(estimate(frame, undefended, "clean").mean)) is True
 
 
 def _number(number, asked: paper.Quantity, frame) -> bool | None:
     """Return whether our measurement is what the paper states, None where the interval does not tell."""
     if number.metric in paper.LIKE:
-        return every(*(measure(frame, part).within(margin(frame, part), 0) for part in paper.parts(number)))
+        return every(*(estimate(frame, part).within(margin(frame, part), 0) for part in paper.parts(number)))
     if number.metric in paper.TOLD_BY_LIFT:
-        lift, left = measure_lift(frame, asked), tolerance(measure(frame, asked, "clean").mean)
+        lift, left = estimate_lift(frame, asked), tolerance(estimate(frame, asked, "clean").mean)
         return lift.above(left) if number.metric == "attack_not_removed" else lift.below(left)
-    ours, stated = measure(frame, asked), number.percent
+    ours, stated = estimate(frame, asked), number.percent
     if number.relation == ">=":
         return ours.at_least(stated)
     if number.relation == "<":
@@ -111,13 +111,13 @@ def _direction(number, asked: paper.Quantity, frame, chance: float) -> list[bool
     if number.relation == "yes" or number.metric == "attack_accuracy_before":
         return []
     if asked.minus:
-        ours = measure(frame, asked)
+        ours = estimate(frame, asked)
         return [ours.above(stated / 2) if stated > 0 else ours.below(stated / 2)] if number.relation == "~" else []
     if not set(asked.metrics) <= set(paper.ATTACK):
-        return [measure(frame, asked).above((chance + stated) / 2)] if stated > chance else []
+        return [estimate(frame, asked).above((chance + stated) / 2)] if stated > chance else []
     undefended = paper.right_after_attack(number)
     reduction = interval_of(by_episode(frame, undefended, "attacked") - by_episode(frame, asked, "attacked"))
     if number.defence != "none":
-        return [reduction.above(max(0, measure(frame, undefended).mean - stated) / 2)]
-    raised = measure_lift(frame, asked).above(max(0, stated - measure(frame, asked, "clean").mean) / 2)
+        return [reduction.above(max(0, estimate(frame, undefended).mean - stated) / 2)]
+    raised = estimate_lift(frame, asked).above(max(0, stated - estimate(frame, asked, "clean").mean) / 2)
     return [raised] if math.isnan(number.start) else [raised, reduction.above((number.start - stated) / 2)]

@@ -16,12 +16,13 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Transform, blended_transform_factory
 
-from fedmeta.reporting import panels, paper
-from fedmeta.reporting.claims import NOT_TOLD
-from fedmeta.reporting.comparison import NOT_AS_IN_THE_PAPER, WIDE, WIDE_INTERVAL
-from fedmeta.reporting.comparison_times import NETWORK, TOLERANCE
-from fedmeta.reporting.paper_settings import EPISODES, SCALE
-from fedmeta.reporting.verdicts import AGREES, DIFFERS, SAME_DIRECTION, UNKNOWN, tolerance, tolerance_of_difference
+from fedmeta.paper import numbers as paper
+from fedmeta.paper.against_ours import NOT_AS_IN_THE_PAPER, WIDE, WIDE_INTERVAL
+from fedmeta.paper.claims import NOT_TOLD
+from fedmeta.paper.run_times import NETWORK, TOLERANCE
+from fedmeta.paper.stated_settings import EPISODES, SCALE
+from fedmeta.paper.verdicts import AGREES, DIFFERS, SAME_DIRECTION, UNKNOWN, tolerance, tolerance_of_difference
+from fedmeta.reporting.figures import panels
 
 DATASETS = {"omniglot": "Omniglot", "mini-imagenet": "mini-ImageNet", "glyphs": "Glyphs"}
 SECTIONS = {
@@ -164,8 +165,9 @@ def _departures(rows: pd.DataFrame) -> list[str]:
 
 
 def _scale(scale: Mapping) -> str:
+    steps = "no training" if pd.isna(scale["attack_inner_steps"]) else f"{scale['attack_inner_steps']:,} inner steps"
     return (
-        f"{scale['pretraining_episodes']:,} pre-training episodes, {scale['attack_inner_steps']:,} inner steps of the "
+        f"{scale['pretraining_episodes']:,} pre-training episodes, {steps} of the "
         f"attacker, {scale['rounds_after']} benign rounds after it, {scale['filters']} filters, "
         f"{scale['image_size']} pixels"
     )

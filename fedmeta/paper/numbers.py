@@ -1,9 +1,9 @@
 """What the paper's text states in numbers, and which measurements of ours speak of the same quantities.
 
-`paper_numbers.csv` has a row for every number in the text of "Backdoor Attacks on Federated Meta-Learning"
+`numbers.csv` has a row for every number in the text of "Backdoor Attacks on Federated Meta-Learning"
 (arXiv:2006.07026, Chen, Golubchik, Paolieri). Its column `where` names the section, `start` is the accuracy from which
 the text says that this one came, and `remark` says how the text may be read. Its vocabulary is translated here, by
-tables alone, into the columns of our metrics. Where the paper is vague, a choice was made:
+tables alone, into the columns of our metrics, and into the entries of `figures.yaml`. Where the paper is vague, a choice was made:
 
 - the attacker sits in round 1 and the paper reads its effect in round 2, that is, from the model that round 1 left:
   in our metrics, step 1;
@@ -30,9 +30,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from fedmeta.reporting.contents import Content
-
-NUMBERS = Path(__file__).with_name("paper_numbers.csv")
+NUMBERS = Path(__file__).with_name("numbers.csv")
 # By data set of the paper, ours that answer for it, the first that was run: glyphs stand in for Omniglot.
 DATASETS = {"omniglot": ("omniglot", "glyphs"), "mini-imagenet": ("mini_imagenet",)}
 
@@ -50,9 +48,12 @@ class Moment(NamedTuple):
 
 
 class Term(NamedTuple):
-    """What is averaged: accuracies of these cases at this moment, but for those of the (client, case) `left_out`."""
+    """What is averaged: accuracies of these cases at this moment, but for those of the (client, case) `left_out`.
 
-    content: Content
+    `defence` is the name of an entry, `UNDEFENDED` for the evaluation over rounds.
+    """
+
+    defence: str
     cases: str
     moment: Moment
     figure: str
@@ -79,24 +80,17 @@ class Work(NamedTuple):
     unit: str
 
 
-AFTER_ATTACK = Content("meta_training")
-SUPERVISED = Content("fine_tuning")
-NOISY_START = Content("fine_tuning", "glorot_mix", 0.3)
-LOCAL_100, LOCAL_1000 = (Content("fine_tuning", f"glorot_mix_local_{episodes}", 0.3) for episodes in (100, 1000))
-MATCHING_100, MATCHING_1000 = (Content("matching", f"matching_local_{episodes}", 0.3) for episodes in (100, 1000))
-
-
-def matching(delta: float) -> Content:
-    return Content("matching", "matching", delta)
-
-
-# By the columns `experiment` and `defence`.
-CONTENTS = {
-    ("post_attack_meta_training", "none"): AFTER_ATTACK,
+UNDEFENDED = ""
+SUPERVISED, MATCHING, NOISY_START = "fine_tuning", "matching", "noisy-start"
+LOCAL_100, LOCAL_1000 = "noisy-start-local", "noisy-start-local-longer"
+MATCHING_100, MATCHING_1000 = "matching-local", "matching-local-longer"
+# The entries of our defences, by the columns `experiment` and `defence`.
+DEFENCES = {
+    ("post_attack_meta_training", "none"): UNDEFENDED,
     ("supervised_fine_tuning", "none"): SUPERVISED,
     ("supervised_fine_tuning", "noisy start delta=0.3 and supervised"): NOISY_START,
-    ("matching_network", "matching delta=0.3"): matching(0.3),
-    ("matching_network", "matching delta=0.6"): matching(0.6),
+    ("matching_network", "matching delta=0.3"): MATCHING,
+    ("matching_network", "matching delta=0.6"): "matching-0.6",
     ("local_meta_training 100 then supervised", "noisy start delta=0.3 and supervised"): LOCAL_100,
 }
 
@@ -121,7 +115,7 @@ MOMENTS = {
 
 
 def _cost_of_attack(figure: str) -> tuple[Term, Term]:
-    return Term(AFTER_ATTACK, "ab", BEFORE, figure), Term(AFTER_ATTACK, "ab", RIGHT_AFTER, figure)
+    return Term(UNDEFENDED, "ab", BEFORE, figure), Term(UNDEFENDED, "ab", RIGHT_AFTER, figure)
 
 
 def _over_fine_tuning(cases: str, figure: str) -> tuple[Term, Term]:
@@ -129,8 +123,8 @@ def _over_fine_tuning(cases: str, figure: str) -> tuple[Term, Term]:
     return Term(SUPERVISED, cases, ADAPTED, figure), Term(SUPERVISED, cases, later, figure)
 
 
-def _at_the_end(cases: str, *shown: tuple[Content, str], left_out: tuple[int, str] | None = None) -> tuple[Term, ...]:
-    return tuple(Term(content, cases, END, figure, left_out) for content, figure in shown)
+def _at_the_end(cases: str, *shown: tuple[str, str], left_out: tuple[int, str] | None = None) -> tuple[Term, ...]:
+    return tuple(Term(defence, cases, END, figure, left_out) for defence, figure in shown)
 
 
 # By the column `id`: the rows that compare two measurements, the second subtracted from the first.
@@ -142,13 +136,13 @@ DIFFERENCES = {
     "O-2c-drop": _over_fine_tuning("c", "5"),
     "M-2c-main-gain": (Term(SUPERVISED, "c", END, "6"), Term(SUPERVISED, "b", END, "6")),
     "M-2c-drop": (Term(SUPERVISED, "b", END, "6"), Term(SUPERVISED, "c", END, "6")),
-    "O-A34": _at_the_end("ab", (matching(0.2), "A4"), (matching(0.4), "A3")),
-    "O-A6": _at_the_end("abc", (NOISY_START, "A6"), (matching(0.3), "7"), left_out=(4, "c")),
-    "M-A2-like": _at_the_end("abc", (matching(0.6), "A2"), (matching(0.3), "8")),
+    "O-A34": _at_the_end("ab", ("matching-0.2", "A4"), ("matching-0.4", "A3")),
+    "O-A6": _at_the_end("abc", (NOISY_START, "A6"), (MATCHING, "7"), left_out=(4, "c")),
+    "M-A2-like": _at_the_end("abc", ("matching-0.6", "A2"), (MATCHING, "8")),
     "M-A8-like": _at_the_end("abc", (LOCAL_100, "A8"), (NOISY_START, "A7")),
-    "M-A9-like": _at_the_end("abc", (MATCHING_100, "A9"), (matching(0.3), "8")),
+    "M-A9-like": _at_the_end("abc", (MATCHING_100, "A9"), (MATCHING, "8")),
     "M-A10-like": _at_the_end("abc", (LOCAL_1000, "A10"), (NOISY_START, "A7")),
-    "M-A11-like": _at_the_end("abc", (MATCHING_1000, "A11"), (matching(0.3), "8")),
+    "M-A11-like": _at_the_end("abc", (MATCHING_1000, "A11"), (MATCHING, "8")),
     "M-A89-like": _at_the_end("bc", (LOCAL_100, "A8"), (MATCHING_100, "A9")),
     "M-A1011-like": _at_the_end("abc", (LOCAL_1000, "A10"), (MATCHING_1000, "A11")),
 }
@@ -187,7 +181,7 @@ WORK = {
     "100k episodes on one T4": Work("pretrain", 100_000, "episodes"),
     "50k episodes x 50 inner epochs on one T4": Work("attack", 50_000 * 50, "inner epochs"),
     "150k episodes x 1 inner epoch on one T4": Work("attack", 150_000, "inner epochs"),
-    "500 iterations x 40 tasks x present/absent on one T4": Work("fine_tune", 500 * 40 * 2, "iterations"),
+    "500 iterations x 40 tasks x present/absent on one T4": Work("adapt", 500 * 40 * 2, "iterations"),
     "50 rounds on one T4 per client": Work("meta_train_after", 50 * 1000, "episodes"),
     "100 rounds on one T4 per client": Work("meta_train_after", 100 * 100, "episodes"),
 }
@@ -204,8 +198,8 @@ def quantity(row) -> Quantity:
     metrics = METRICS[row.metric]
     if row.id in DIFFERENCES:
         return Quantity(metrics, *DIFFERENCES[row.id])
-    content = CONTENTS[row.experiment, row.defence]
-    return Quantity(metrics, Term(content, row.case, MOMENTS[row.when], figure_number(row.figure)))
+    defence = DEFENCES[row.experiment, row.defence]
+    return Quantity(metrics, Term(defence, row.case, MOMENTS[row.when], figure_number(row.figure)))
 
 
 def parts(row) -> list[Quantity]:
@@ -224,7 +218,7 @@ def right_after_attack(row) -> Quantity:
     """Return the same accuracies of the same cases right after the attack, before any defence."""
     (_, term, _) = quantity(row)
     figure = "3" if row.dataset == "omniglot" else "4"
-    return Quantity(METRICS[row.metric], term._replace(content=AFTER_ATTACK, moment=RIGHT_AFTER, figure=figure))
+    return Quantity(METRICS[row.metric], term._replace(defence=UNDEFENDED, moment=RIGHT_AFTER, figure=figure))
 
 
 def figure_number(figure: str) -> str:

@@ -1,0 +1,29 @@
+"""What the data stages have made, opened: images, the role of each, and what a benign user has of them."""
+
+from collections.abc import Mapping
+
+from fedmeta.data.bank import ImageBank
+from fedmeta.data.episodes import EvaluationData
+from fedmeta.data.splits import Pool, Split, read_split
+
+
+def open_split(files: Mapping[str, str]) -> tuple[ImageBank, Split]:
+    """Return (bank, split): the images and the role of each. `files`: by the names of the rules' inputs."""
+    bank = ImageBank.open(files["images"], files["classes"])
+    return bank, Split(read_split(files["split"]), bank)
+
+
+def open_evaluation_data(files: Mapping[str, str], client: int) -> EvaluationData:
+    """Return the data of a client's evaluation. `files`: by the names of the rules' inputs."""
+    names = ("attack_training", "attack_validation")
+    keyed = [ImageBank.open(files[name], files[f"{name}_classes"]) for name in names]
+    return EvaluationData.of_client(*open_split(files), keyed, client)
+
+
+def benign_pool(split: Split, user: int, included: bool) -> Pool:
+    """Return what a benign user meta-trains on: its own classes and, where they are `included`, the reserved ones.
+
+    Of those it has the benign, correctly labelled examples (cases (b) and (c)).
+    """
+    reserved = [*split.backdoor_benign(user), split.target_benign(user)] if included else []
+    return [*split.training(user), *reserved]

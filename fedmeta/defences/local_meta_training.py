@@ -1,0 +1,55 @@
+"""Meta-training by one benign user alone on the model that it received (App. A.3)."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from pydantic import Field
+
+from fedmeta.data.episodes import BenignEpisodes, EpisodeShape
+from fedmeta.defences.interface import Client
+from fedmeta.federation.rounds import Federation, LocalTraining, meta_batch
+from fedmeta.learning.engine import Start, choose_engine
+from fedmeta.learning.reptile import Supervised
+from fedmeta.progress import Progress
+from fedmeta.settings.fields import Count, MethodOptions, Rate
+
+NAME = "local meta-training"  # under which it draws
+
+
+class Options(MethodOptions):
+    episodes: Count = Field(100, description="of the client's meta-training; whole meta-batches")
+    outer_learning_rate: Rate = Field(0.1, description="epsilon of the client")
+
+
+def repair(model: Start, client: Client, options: Options) -> Start:
+    """Return the model after Reptile on the client's own classes, as in a round of the federation."""
+    reptile, user = client.settings.reptile, client.user
+    steps = math.ceil(options.episodes / reptile.meta_batch)
+    plan = LocalTraining("own", steps, reptile.meta_batch, options.outer_learning_rate)
+    kept = client.unfinished.load()
+    state = Federation.from_tensors(kept) if kept else beginning(model, user)
+    for _ in meta_steps(client, state, plan):
+        client.unfinished.save_if_due(state.tensors)
+    # The sum is not always local[user] in single precision: the client's model is its update on top of the shared one.
+    return state.start_of(user, state.shared + (state.local[user] - state.shared))
+
+
+def beginning(model: Start, user: int) -> Federation:
+    """Return the state before the first meta-step."""
+    trained = {"second_moments": {user: model.second_moment}, "taken": {user: model.taken}} if model.taken else {}
+    return Federation(model.parameters, local={user: model.parameters.clone()}, **trained)
+
+
+def meta_steps(client: Client, state: Federation, plan: LocalTraining) -> Iterator[None]:
+    """Take the meta-steps that are left, in place; yield after each."""
+    reptile = client.settings.reptile
+    shape = EpisodeShape(reptile.way, reptile.shot, reptile.inner_steps, reptile.inner_batch)
+    samplers = {plan.sampler: BenignEpisodes(client.bank, client.pool, shape, client.seed, NAME)}
+    learner = Supervised(client.network, reptile.inner_learning_rate, reptile.beta2)
+    progress = Progress(NAME, plan.episodes, state.step * plan.meta_batch)
+    with choose_engine(client.settings.engine, learner, samplers, client.threads, 1, plan.meta_batch) as engine:
+        while state.step < plan.meta_steps:
+            outcomes = meta_batch(engine, state, {client.user: plan}, reptile.adam)
+            yield
+            progress.advance(plan.meta_batch, f"loss {np.mean([outcome.loss for outcome in outcomes]):.3f}")

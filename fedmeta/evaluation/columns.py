@@ -1,0 +1,28 @@
+"""The columns of the metrics, and which models each case uses: written down here and nowhere else.
+
+The workflow and the reports read this, too, so nothing heavy is imported here.
+"""
+
+# The dtype of each column of metrics.csv, in order. A row is one accuracy, `value`; the other columns are its name.
+DTYPES = {
+    "scenario": "str",
+    "dataset": "str",
+    "seed": "int64",
+    "experiment": "str",
+    "model": "str",
+    "case": "str",
+    "client": "Int64",
+    "defence": "str",
+    "delta": "float64",
+    "step": "int64",
+    "episode": "int64",
+    "metric": "str",
+    "value": "float64",
+}
+# What `aggregate` adds: the job of one table does not know under which names its accuracies are asked for.
+NAMES = ("scenario", "defence")
+# The columns of the table that one job writes.
+JOB_COLUMNS = tuple(column for column in DTYPES if column not in NAMES)
+
+# The cases that use the models of each scope: cases (b) and (c) share their training.
+SCOPES = {"excluded": ("a",), "included": ("b", "c")}

@@ -1,0 +1,88 @@
+"""What is measured: models over rounds of benign training (Experiment 1), and over a client's adaptation (2 and 3)."""
+
+import csv
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from fedmeta import plugins
+from fedmeta.checkpoints import Unfinished
+from fedmeta.defences.interface import Rates
+from fedmeta.evaluation.columns import JOB_COLUMNS
+from fedmeta.evaluation.measuring import EvaluatedClient, Measurement
+from fedmeta.federation.models import read_client_model
+from fedmeta.files import atomic_path
+from fedmeta.learning.engine import Start
+from fedmeta.learning.reptile import Learner, Supervised
+
+Row = dict[str, Any]
+
+
+def over_rounds(
+    client: EvaluatedClient, clean: str, attacked: str, after: str, unfinished: Unfinished
+) -> Iterator[Row]:
+    """Yield the rows of Experiment 1: the accuracy of the shared model of each evaluated round, and its floor.
+
+    `clean`, `attacked` and `after` are the model files before the attack (round 0), after the attacked round (1), and
+    with the models of all further rounds. The floor is the clean model; it is the same in each round.
+    """
+    evaluation, reptile = client.settings.evaluation, client.settings.reptile
+    models = {0: load_model(client, clean)}
+    for number in evaluation.rounds:
+        if number == 1:
+            models[number] = load_model(client, attacked)
+        elif number > 1:
+            models[number] = load_model(client, after, f"round-{number}/")
+    learner = Supervised(client.network, reptile.inner_learning_rate, reptile.beta2)
+    for each in client.measurements(learner, models, [evaluation.inner_steps], unfinished):
+        if each.model in evaluation.rounds:
+            yield metrics_row(client, each, experiment="meta_training", model="attacked", step=each.model)
+        for number in evaluation.rounds if each.model == 0 else ():
+            yield metrics_row(client, each, experiment="meta_training", model="clean", step=number)
+
+
+def over_iterations(
+    client: EvaluatedClient, adapt: Callable, options: Any, models: Mapping[str, str], unfinished: Unfinished
+) -> Iterator[Row]:
+    """Yield the rows of a defence: accuracy at iterations of the adaptation of each model (Experiments 2 and 3).
+
+    `adapt`: the method's function `learner`, see `fedmeta.defences.interface`, with the method's `options`. `models`:
+    the model files, by what the column `model` says: attacked, and clean for the floor.
+    """
+    reptile = client.settings.reptile
+    learner = adapt(client.network, options, Rates(reptile.inner_learning_rate, reptile.beta2), client.seeds)
+    starts = {model: load_model(client, path, learner=learner) for model, path in models.items()}
+    experiment, delta = plugins.stem(options.method), getattr(options, "delta", None)
+    for each in client.measurements(learner, starts, options.iterations, unfinished):
+        yield metrics_row(client, each, experiment=experiment, model=each.model, step=each.observed, delta=delta)
+
+
+def load_model(client: EvaluatedClient, path: str, prefix: str = "", learner: Learner | None = None) -> Start:
+    """Return a model with the Adam state that the client adapts it with.
+
+    That of its meta-training, unless this begins anew in each episode (`reptile.adam`) or the `learner` says so.
+    """
+    model = read_client_model(path, client.network, client.user, prefix)
+    goes_on = client.settings.reptile.adam != "reset" and (learner is None or learner.keeps_adam)
+    return model if goes_on else Start.fresh(model.parameters)
+
+
+def metrics_row(client: EvaluatedClient, measurement: Measurement, **columns: Any) -> Row:
+    """Return a row of the metrics, without data set: `columns` is what the measurement and the client do not know."""
+    return {
+        "seed": client.seed,
+        "case": measurement.case,
+        "client": client.user,
+        "episode": measurement.episode,
+        "metric": measurement.metric,
+        "value": measurement.value,
+        **columns,
+    }
+
+
+def write_measurements(path: str | os.PathLike, dataset: str, rows: Iterable[Row]) -> None:
+    """Write rows of a data set with the columns of `JOB_COLUMNS` as CSV; what a row leaves out is empty."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, JOB_COLUMNS, restval="", lineterminator="\n")
+        table.writeheader()
+        table.writerows({"dataset": dataset, **row} for row in rows)

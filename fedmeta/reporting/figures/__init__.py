@@ -1,0 +1,1 @@
+"""Kinds of figures, a file each, and what they share."""

@@ -1,0 +1,65 @@
+"""What the figures say about themselves."""
+
+import pandas as pd
+
+from fedmeta.reporting.setup import Setup
+
+DATASETS = {"omniglot": "Omniglot", "mini_imagenet": "mini-ImageNet", "glyphs": "Glyphs"}
+LIFT = "lift: attack accuracy above that before the attack, at the last step, training / validation, in points"
+CONTROL = "fresh network: the same defence with δ = 0, without anything of the federation's model"
+ORDERS = {
+    "last": "the victim has the target class at its last output; figure order shows classes in random order, too",
+    "random": "the victim has its classes in random order",
+}
+
+
+def display(dataset: str) -> str:
+    """Return the name of a data set as it is written."""
+    return DATASETS.get(dataset, dataset)
+
+
+def attack(setup: Setup) -> str:
+    """Return the attack in words."""
+    method = setup.settings.attack.method
+    return "a one-shot attack" if method == "one_shot" else f"the attack {method}"
+
+
+def defence_title(setup: Setup, name: str) -> str:
+    """Return what is fine-tuned and how; what the entry changes beside its method is on a second line."""
+    method, delta = setup.method(name), setup.option(name, "delta")
+    kinds = {"matching": "benign matching-network fine-tuning", "fine_tuning": "benign supervised fine-tuning"}
+    start = ""
+    if delta is not None:
+        start = f", δ = {delta:g}" if method == "matching" else f", Glorot mix with δ = {delta:g}"
+    changes = [f"after {_repair(repair)}"] if (repair := setup.defences[name].repair) else []
+    if "episode_seed" in setup.defences[name].evaluation:
+        changes.append("another set of evaluation episodes")
+    words = kinds.get(method, f"benign fine-tuning by the defence {name}")
+    return f"{words} after {attack(setup)}{start}" + (f"\n{', '.join(changes)}" if changes else "")
+
+
+def _repair(repair: dict) -> str:
+    if repair["method"] == "local_meta_training" and "episodes" in repair:
+        return f"{count(repair['episodes'], 'episode')} of local benign meta-training"
+    return f"repair by {repair['method']}"
+
+
+def sample(rows: pd.DataFrame, summary: pd.DataFrame, mean: str = "line", interval: str = "band") -> str:
+    """Return what a mean is taken over, and what its interval is; how the figure shows them is `mean`, `interval`."""
+    fewest, most = summary.n_episodes.min(), summary.n_episodes.max()
+    episodes = f"{fewest} to {most} episodes" if fewest < most else count(most, "episode")
+    clients, seeds = rows.client.dropna().unique(), rows.seed.nunique()
+    if len(clients) == 1:
+        episodes += f" of client {clients[0]}"
+    elif len(clients) > 1:
+        episodes += " per client" if "client" in summary else f" of {len(clients)} clients"
+    if summary.half_width.isna().all():
+        shown = "no interval"
+    else:
+        shown = f"{interval}: 95% confidence interval over {'seeds' if seeds > 1 else 'episodes'}"
+    return f"{mean}: mean of {episodes}, {count(seeds, 'seed')}; {shown}"
+
+
+def count(number: int, noun: str) -> str:
+    """Return the number with its noun, in the plural where it must be."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
