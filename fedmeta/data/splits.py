@@ -145,6 +145,14 @@ class Split:
         """Return the training images of the user's own classes."""
         return self._pool("training", "training", user)
 
+    def benign(self, user: int, included: bool) -> Pool:
+        """Return what a benign user meta-trains on: its own classes and, where they are `included`, reserved ones.
+
+        Those are its benign, correctly labelled examples of the backdoor and target classes (cases (b) and (c)).
+        """
+        reserved = [*self.backdoor_benign(user), self.target_benign(user)] if included else []
+        return [*self.training(user), *reserved]
+
     def validation(self, user: int) -> Pool:
         """Return the held-out images of the same classes as `training(user)`, in the same order."""
         return self._pool("training", "validation", user)
