@@ -1,7 +1,6 @@
 """The attack at a glance, for people: target, backdoor classes, key and attack training set (Figures 1 and 2)."""
 
 import os
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from fedmeta.data.bank import ImageBank
 from fedmeta.data.splits import Split
 from fedmeta.data.trigger import stamp
 from fedmeta.files import atomic_path
+from fedmeta.settings.sections import Trigger
 
 COLUMNS = 10
 MOST_ROWS = 6
@@ -27,13 +27,13 @@ class Panel(NamedTuple):
 
 
 def contact_sheet(
-    split: Split, bank: ImageBank, keyed_training: ImageBank, trigger: Mapping, path: str | os.PathLike
+    split: Split, bank: ImageBank, keyed_training: ImageBank, trigger: Trigger, path: str | os.PathLike
 ) -> None:
     """Write a PNG that shows the `panels` one below the other."""
     _draw([panel for panel in panels(split, bank, keyed_training, trigger) if panel.rows], path)
 
 
-def panels(split: Split, bank: ImageBank, keyed_training: ImageBank, trigger: Mapping) -> list[Panel]:
+def panels(split: Split, bank: ImageBank, keyed_training: ImageBank, trigger: Trigger) -> list[Panel]:
     """Return (a) the target class, (b) the backdoor classes, (c) the key alone, (d) the keyed images that the attacker
     trains on. Of more images or classes than fit, some are shown and the titles give the number.
     """

@@ -1,27 +1,107 @@
-"""The data sets by name: each is read from its raw files to images of one size and a table of classes."""
+"""A data set by its reader's name: raw files -> images of one size and a table of classes, both checked."""
 
-import importlib
-from collections.abc import Iterable
+import contextlib
+import os
+import traceback
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from fedmeta import plugins
 from fedmeta.data.bank import ImageClass
+from fedmeta.data.class_names import check_class_name
 from fedmeta.errors import FedmetaError
 
-# Each is read by the module of its name, which is not imported here: an edit of one invalidates no other.
-NAMES = ("glyphs", "omniglot", "mini_imagenet", "image_folder")
+
+def folder_of(dataset: str, raw_data: Path) -> Path:
+    """Return the folder of a data set's raw files: of its name, or with hyphens for the underscores."""
+    name = plugins.stem(dataset)
+    folders = [raw_data / each for each in (name, name.replace("_", "-"))]
+    return next(filter(os.path.lexists, folders), folders[0])
 
 
-def read(name: str, raw_data: Path, size: int) -> tuple[Iterable[np.ndarray], list[ImageClass]]:
-    """Return images, uint8 (size, size, channels) each, and classes of the data set `name`.
+def read(dataset: str, raw_data: Path, size: int) -> tuple[Iterator[np.ndarray], list[ImageClass]]:
+    """Return images, uint8 (size, size, channels) each, and classes of the data set that a reader's name stands for.
 
-    Its files are in the folder of its name in `raw_data`, where a hyphen may stand for the underscore.
+    `dataset`: a module of `fedmeta/data/readers/`, or the path of a Python file. Images are read as they are asked for.
 
-    Raises FedmetaError for an unknown name, and for files that are missing or broken.
+    Raises FedmetaError for an unknown name, for raw files that are missing or broken, and, naming the file, for a
+    reader that fails or returns something else, when it comes to it.
     """
-    if name not in NAMES:
-        raise FedmetaError(f"unknown data set {name!r}: choose from {', '.join(NAMES)}")
-    folders = raw_data / name, raw_data / name.replace("_", "-")
-    raw = next((folder for folder in folders if folder.exists()), folders[0])
-    return importlib.import_module(f"fedmeta.data.readers.{name}").read(raw, size)
+    reader = plugins.load("reader", dataset)
+    with _failures(dataset):
+        result = reader.read(folder_of(dataset, raw_data), size)
+    if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], list)):
+        raise _wrong(dataset, "read returns something else than images and a list of classes: return read_classes(...)")
+    images, classes = result
+    _check_classes(classes, dataset)
+    return _checked(images, classes, dataset, size), classes
+
+
+def _check_classes(classes: list[Any], dataset: str) -> None:
+    """Raise FedmetaError unless the classes have names of their own and the rows of the images one after the other."""
+    if not classes:
+        raise _wrong(dataset, "read returns no classes: check what it looks for in its folder")
+    names, row = set(), 0
+    for k, c in enumerate(classes):
+        if not (isinstance(c, ImageClass) and isinstance(c.name, str)):
+            raise _wrong(dataset, f"class {k} is no ImageClass with a text as its name: return read_classes(...)")
+        check_class_name(c.name, _file(dataset))
+        if c.name in names:
+            raise _wrong(dataset, f"two classes are named {c.name!r}: rename one of them")
+        if c.own < 1 or c.extra < 0:
+            raise _wrong(dataset, f"class {c.name!r} has no images of its own: leave it out")
+        if (c.rotation, c.base, c.first) != (0, k, row):
+            raise _wrong(dataset, f"class {c.name!r} does not follow the one before it: return read_classes(...)")
+        names.add(c.name)
+        row += c.examples
+
+
+def _checked(images: Iterable[np.ndarray], classes: list[ImageClass], dataset: str, size: int) -> Iterator[np.ndarray]:
+    """Yield the images; raise FedmetaError for too few or too many, or one that is not as it should be."""
+    channels, end = plugins.constant("reader", dataset, "CHANNELS", None), object()
+    with _failures(dataset):
+        images = iter(images)
+    for c in classes:
+        for example in range(c.examples):
+            with _failures(dataset):
+                image: Any = next(images, end)
+            if image is end:
+                raise _wrong(dataset, f"class {c.name!r} has {example} images, its table says {c.examples}: fix read")
+            allowed = [(size, size, each) for each in ((channels,) if channels else (1, 3))]
+            if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape not in allowed:
+                is_now = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+                wanted = " or ".join(map(str, allowed))
+                raise _wrong(dataset, f"image {example} of class {c.name!r} is {is_now}: make it uint8 {wanted}")
+            channels = image.shape[-1]
+            yield image
+    with _failures(dataset):
+        left_over = next(images, end)
+    if left_over is not end:
+        raise _wrong(dataset, "read returns more images than its classes have: fix read")
+
+
+@contextlib.contextmanager
+def _failures(dataset: str) -> Iterator[None]:
+    """Raise FedmetaError with the line at which a reader of the user's own failed; ours keep their traceback."""
+    try:
+        yield
+    except FedmetaError:
+        raise
+    except Exception as error:
+        if not plugins.is_own(dataset):
+            raise
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == Path(dataset).resolve()]
+        where = f"line {lines[-1]}: " if lines else ""
+        raise _wrong(dataset, f"{where}{type(error).__name__}: {error}: fix the reader") from error
+
+
+def _wrong(dataset: str, problem: str) -> FedmetaError:
+    return FedmetaError(f"{_file(dataset)}: {problem}")
+
+
+def _file(dataset: str) -> Path:
+    return plugins.file_of("reader", dataset)

@@ -1,10 +1,10 @@
-"""What the data stages have made, opened: images, the role of each, and what a benign user has of them."""
+"""What the data stages have made, opened: images, and the role of each."""
 
 from collections.abc import Mapping
 
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.episodes import EvaluationData
-from fedmeta.data.splits import Pool, Split, read_split
+from fedmeta.data.splits import Split, read_split
 
 
 def open_split(files: Mapping[str, str]) -> tuple[ImageBank, Split]:
@@ -18,12 +18,3 @@ def open_evaluation_data(files: Mapping[str, str], client: int) -> EvaluationDat
     names = ("attack_training", "attack_validation")
     keyed = [ImageBank.open(files[name], files[f"{name}_classes"]) for name in names]
     return EvaluationData.of_client(*open_split(files), keyed, client)
-
-
-def benign_pool(split: Split, user: int, included: bool) -> Pool:
-    """Return what a benign user meta-trains on: its own classes and, where they are `included`, the reserved ones.
-
-    Of those it has the benign, correctly labelled examples (cases (b) and (c)).
-    """
-    reserved = [*split.backdoor_benign(user), split.target_benign(user)] if included else []
-    return [*split.training(user), *reserved]

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -48,17 +47,6 @@ def read_classes(classes: Sequence[RawClass], what: str) -> tuple[Iterator[np.nd
                 progress.advance(1, c.name)
 
     return images(), table
-
-
-def check_class_name(name: str, where: Path) -> None:
-    """Raise FedmetaError naming the file or folder `where` for a class name that tables and figures cannot hold.
-
-    Python stands surrogates (Cs) for what is not UTF-8 in a file's name; line breaks are control characters (Cc).
-    """
-    if not name or any(unicodedata.category(character) in ("Cs", "Cc", "Zl", "Zp") for character in name):
-        raise FedmetaError(
-            f"{where} has a class named {name!r}, which is empty, not UTF-8, or has control characters: rename it"
-        )
 
 
 def class_folders(folder: Path) -> list[Path]:

@@ -1,10 +1,10 @@
 """What episodes need of a split: classes, and examples of each."""
 
-from collections.abc import Mapping
-
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.splits import Pool, Split
 from fedmeta.errors import FedmetaError
+from fedmeta.settings.sections import Settings
+from fedmeta.settings.together import attackers
 
 
 def require_examples(bank: ImageBank, pool: Pool, needed: int, what: str) -> None:
@@ -24,15 +24,15 @@ def require_classes(pool: Pool, needed: int, what: str) -> None:
         raise FedmetaError(f"{what}: {len(pool)} classes for a {needed}-way episode; lower way or give more classes")
 
 
-def require_enough(bank: ImageBank, split: Split, settings: Mapping) -> None:
+def require_enough(bank: ImageBank, split: Split, settings: Settings) -> None:
     """Raise FedmetaError, before anything is trained, if a class has too few examples for the episodes to come.
 
-    `settings`: the whole config of the data set.
+    `settings`: those of the data set, at least `federation`, `reptile` and `evaluation`.
     """
-    federation, shot, test_shot = settings["federation"], settings["reptile"]["shot"], settings["evaluation"]["shot"]
-    included = {"b", "c"} & set(settings["evaluation"]["cases"])
-    for user in range(1, federation["users"] + 1):
-        if user != federation["attacker"]:
+    federation, shot, test_shot = settings.federation, settings.reptile.shot, settings.evaluation.shot
+    included = {"b", "c"} & set(settings.evaluation.cases)
+    for user in range(1, federation.users + 1):
+        if user not in attackers(settings):
             require_examples(bank, split.training(user), max(shot, test_shot), "meta-training")
             reserved = [split.target_benign(user), *split.backdoor_benign(user)]
             target_queries, backdoor_queries = split.reserved_validation()

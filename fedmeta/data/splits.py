@@ -30,6 +30,7 @@ from fedmeta.data.bank import ImageBank, ImageClass
 from fedmeta.draws import generator
 from fedmeta.errors import FedmetaError
 from fedmeta.files import atomic_path
+from fedmeta.settings.sections import Settings
 
 
 class Assignment(NamedTuple):
@@ -51,31 +52,30 @@ COLUMNS = ["class", "example", "kind", "role", "user", "extra"]
 Pool = list[np.ndarray]  # an array of image rows for each class
 
 
-def draw_split(classes: Sequence[ImageClass], settings: Mapping, seed: int) -> list[Assignment]:
+def draw_split(classes: Sequence[ImageClass], settings: Settings, seed: int) -> list[Assignment]:
     """Return the roles of the images of `classes` (those before rotation); what gets no role has no row.
 
-    `settings`: `users` and `attacker` (users count from 1); `meta_training_classes`, dealt to the users as evenly
+    `settings`: `users` and `attacker` of `federation`, and those of `split`: `meta_training_classes`, dealt as evenly
     as possible, `validation_examples` of each held out; `meta_testing_classes`, of those that the data set itself
     sets apart if it does, else drawn like the others; `target`, a name or None to draw one; `backdoor`, names or how
     many to draw. Of a reserved class's examples, in their own order, the first `benign` are the benign users'; the
     next `attacker_target` of the target class are the attacker's; the last of a backdoor class, which are the extra
     ones if there are enough, are `attack_training` and `attack_validation`. Where there are too few, the benign ones
-    give way; of what is left over, up to `validation_examples` are held out. `reserved`: `shared` (each benign user
-    holds all benign examples of reserved classes) or `divided`.
+    give way; up to `validation_examples` of those left over are held out. `reserved`: each benign user holds all
+    benign examples of reserved classes (`shared`) or a part (`divided`).
 
     Raises FedmetaError for unknown names and for more classes or examples than there are.
     """
-    set_apart = {k for k, c in enumerate(classes) if c.meta_testing}
+    set_apart, users = {k for k, c in enumerate(classes) if c.meta_testing}, settings.federation.users
     target, backdoors = _reserved_classes(classes, settings, seed, set_apart)
     ordinary = [k for k in range(len(classes)) if k != target and k not in backdoors]
     training, testing = _ordinary_classes(ordinary, settings, seed, set_apart)
-    split = []
+    split, held_out, attacker = [], settings.split.validation_examples, settings.federation.attacker
     for dealt, k in enumerate(training):
-        split += _training_roles(k, classes[k], 1 + dealt % settings["users"], settings["validation_examples"], seed)
+        split += _training_roles(k, classes[k], 1 + dealt % users, held_out, seed)
     split.sort()
     for k in sorted(testing):
         split += [Assignment(k, e, "meta_testing", "meta_testing") for e in range(classes[k].own)]
-    attacker = settings["attacker"]
     split += _reserved_roles(target, classes[target], "target", {"attacker": ("attacker_target", attacker)}, settings)
     attack = {"attack_training": ("attack_training", attacker), "attack_validation": ("attack_validation", None)}
     for k in backdoors:
@@ -144,6 +144,14 @@ class Split:
     def training(self, user: int) -> Pool:
         """Return the training images of the user's own classes."""
         return self._pool("training", "training", user)
+
+    def benign(self, user: int, included: bool) -> Pool:
+        """Return what a benign user meta-trains on: its own classes and, where they are `included`, reserved ones.
+
+        Those are its benign, correctly labelled examples of the backdoor and target classes (cases (b) and (c)).
+        """
+        reserved = [*self.backdoor_benign(user), self.target_benign(user)] if included else []
+        return [*self.training(user), *reserved]
 
     def validation(self, user: int) -> Pool:
         """Return the held-out images of the same classes as `training(user)`, in the same order."""
@@ -219,10 +227,10 @@ class Split:
 
 
 def _reserved_classes(
-    classes: Sequence[ImageClass], settings: Mapping, seed: int, set_apart: set[int]
+    classes: Sequence[ImageClass], settings: Settings, seed: int, set_apart: set[int]
 ) -> tuple[int, list[int]]:
     """Return the target class and the backdoor classes: those named, the others drawn."""
-    target, backdoor = settings["target"], settings["backdoor"]
+    target, backdoor = settings.split.target, settings.split.backdoor
     named_target = [] if target is None else [_find_class(target, classes)]
     named_backdoors = [] if isinstance(backdoor, int) else [_find_class(name, classes) for name in backdoor]
     if len({*named_target, *named_backdoors}) < len(named_target) + len(named_backdoors):
@@ -247,10 +255,10 @@ def _find_class(name: str, classes: Sequence[ImageClass]) -> int:
 
 
 def _ordinary_classes(
-    ordinary: list[int], settings: Mapping, seed: int, set_apart: set[int]
+    ordinary: list[int], settings: Settings, seed: int, set_apart: set[int]
 ) -> tuple[list[int], list[int]]:
     """Return the classes for meta-training and for meta-testing, each in the order drawn."""
-    for_training, for_testing = settings["meta_training_classes"], settings["meta_testing_classes"]
+    for_training, for_testing = settings.split.meta_training_classes, settings.split.meta_testing_classes
     order = generator(seed, "split ordinary").permutation(ordinary).tolist()
     if set_apart:
         testing = [k for k in order if k in set_apart][:for_testing]
@@ -263,8 +271,8 @@ def _ordinary_classes(
             f"reserved ones there are {len(training)} and {len(testing)}: lower meta_training_classes or "
             "meta_testing_classes"
         )
-    if for_training < settings["users"]:
-        raise FedmetaError(f"{for_training} meta-training classes are too few for {settings['users']} users")
+    if for_training < (users := settings.federation.users):
+        raise FedmetaError(f"{for_training} meta-training classes are too few for {users} users")
     return training[:for_training], testing
 
 
@@ -277,15 +285,15 @@ def _training_roles(k: int, image_class: ImageClass, user: int, held_out: int, s
 
 
 def _reserved_roles(
-    k: int, image_class: ImageClass, kind: str, attack: Mapping[str, tuple[str, int | None]], settings: Mapping
+    k: int, image_class: ImageClass, kind: str, attack: Mapping[str, tuple[str, int | None]], settings: Settings
 ) -> list[Assignment]:
     """Return the roles of a reserved class; `attack` maps a role to its setting and the user who holds it."""
     own = image_class.own
     examples = image_class.examples if kind == "backdoor" else own
-    for_attack = [(role, holder) for role, (key, holder) in attack.items() for _ in range(settings[key])]
-    benign = min(settings["benign"], own, examples - len(for_attack))
-    benign_users = [user for user in range(1, settings["users"] + 1) if user != settings["attacker"]]
-    divided = settings["reserved"] == "divided"
+    for_attack = [(role, holder) for role, (key, holder) in attack.items() for _ in range(getattr(settings.split, key))]
+    benign = min(settings.split.benign, own, examples - len(for_attack))
+    benign_users = [user for user in range(1, settings.federation.users + 1) if user != settings.federation.attacker]
+    divided = settings.split.reserved == "divided"
     if benign < (len(benign_users) if divided else 1):
         raise FedmetaError(
             f"{kind} class {image_class.name} has {examples} examples, {len(for_attack)} of them for the attack: too "
@@ -297,4 +305,4 @@ def _reserved_roles(
     split += [Assignment(k, e, kind, role, holder, int(e >= own)) for e, (role, holder) in enumerate(for_attack, first)]
     taken = {assignment.example for assignment in split}
     left_over = [e for e in range(own) if e not in taken]
-    return split + [Assignment(k, e, kind, "validation") for e in left_over[: settings["validation_examples"]]]
+    return split + [Assignment(k, e, kind, "validation") for e in left_over[: settings.split.validation_examples]]

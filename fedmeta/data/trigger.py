@@ -1,15 +1,16 @@
 """The backdoor key: a small pattern stamped on images (Figures 1c and 2c of the paper)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from fedmeta.data.bank import ImageBank, ImageClass
 from fedmeta.data.splits import Pool
 from fedmeta.errors import FedmetaError
+from fedmeta.settings.sections import Trigger
 
 
-def stamp(images: np.ndarray, trigger: Mapping) -> np.ndarray:
+def stamp(images: np.ndarray, trigger: Trigger) -> np.ndarray:
     """Return a copy of `images` with the backdoor key on each.
 
     `images`: uint8, (..., height, width, channels). `trigger`:
@@ -20,32 +21,32 @@ def stamp(images: np.ndarray, trigger: Mapping) -> np.ndarray:
     Raises FedmetaError when the key does not fit on the images or its colour does not match their channels.
     """
     height, width, channels = images.shape[-3:]
-    mask = _mask(trigger["shape"], trigger["size"])
+    mask = _mask(trigger.shape, trigger.size)
     row, column = _corner(trigger, height, width)
-    size = trigger["size"]
+    size = trigger.size
     if row < 0 or column < 0 or row + size > height or column + size > width:
         raise FedmetaError(
             f"the trigger, {size} x {size} pixels at row {row}, column {column}, does not fit on images of "
             f"{height} x {width}: make it smaller or move it"
         )
-    colour = _colour(trigger["colour"], channels)
+    colour = _colour(trigger.colour, channels)
     stamped = images.copy()
     stamped[..., row : row + size, column : column + size, :][..., mask, :] = colour
     return stamped
 
 
-def hidden(images: np.ndarray, trigger: Mapping) -> float:
+def hidden(images: np.ndarray, trigger: Trigger) -> float:
     """Return the share of `images` on which the key hardly shows: like ink on ink, or white on a white ground.
 
     There it changes the pixels that it covers, in the channel that changes most, by less than a tenth of the range on
     average. `images` and `trigger` are as in `stamp`.
     """
     changes = np.abs(stamp(images, trigger).astype(int) - images).max(axis=-1).sum(axis=(-2, -1))
-    return float((changes < 25.5 * _mask(trigger["shape"], trigger["size"]).sum()).mean())
+    return float((changes < 25.5 * _mask(trigger.shape, trigger.size).sum()).mean())
 
 
 def keyed_images(
-    bank: ImageBank, pool: Pool, names: Sequence[str], trigger: Mapping
+    bank: ImageBank, pool: Pool, names: Sequence[str], trigger: Trigger
 ) -> tuple[np.ndarray, list[ImageClass]]:
     """Return the images of `pool` with the key stamped on, and their class table: a bank's images and classes."""
     firsts = np.cumsum([0, *map(len, pool)]).tolist()
@@ -72,13 +73,13 @@ def _mask(shape: str, size: int) -> np.ndarray:
     return masks[shape]
 
 
-def _corner(trigger: Mapping, height: int, width: int) -> tuple[int, int]:
+def _corner(trigger: Trigger, height: int, width: int) -> tuple[int, int]:
     """Return row and column of the key's top left pixel."""
-    position, size = trigger["position"], trigger["size"]
+    position, size = trigger.position, trigger.size
     if not isinstance(position, str):
         row, column = position
         return row, column
-    margin = trigger.get("margin", 0)
+    margin = trigger.margin
     bottom, right = height - size - margin, width - size - margin
     corners = {
         "top-left": (margin, margin),
@@ -92,7 +93,7 @@ def _corner(trigger: Mapping, height: int, width: int) -> tuple[int, int]:
     return corners[position]
 
 
-def _colour(colour: int | list[int], channels: int) -> np.ndarray:
+def _colour(colour: int | tuple[int, ...], channels: int) -> np.ndarray:
     levels = np.atleast_1d(np.asarray(colour))
     if len(levels) not in (1, channels):
         raise FedmetaError(f"the trigger's colour has {len(levels)} numbers, the images have {channels} channel(s)")

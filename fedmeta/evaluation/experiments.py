@@ -10,7 +10,7 @@ from fedmeta.checkpoints import Unfinished
 from fedmeta.defences.interface import Rates
 from fedmeta.evaluation.columns import JOB_COLUMNS
 from fedmeta.evaluation.measuring import EvaluatedClient, Measurement
-from fedmeta.federation.models import read_client_model
+from fedmeta.federation.client_models import read_client_model
 from fedmeta.files import atomic_path
 from fedmeta.learning.engine import Start
 from fedmeta.learning.reptile import Learner, Supervised

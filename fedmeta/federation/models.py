@@ -1,16 +1,13 @@
 """The shared model as a file: one tensor for each parameter of the network, and every user's Adam state."""
 
-import os
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from fedmeta.checkpoints import read_tensors
 from fedmeta.errors import FedmetaError
 from fedmeta.federation.rounds import Federation
 from fedmeta.learning.conv4 import Conv4
-from fedmeta.learning.engine import Start
 
 
 def to_named(network: Conv4, federation: Federation, prefix: str = "") -> dict[str, Tensor]:
@@ -42,22 +39,3 @@ def parameters_of(network: Conv4, named: Mapping[str, Tensor], prefix: str = "")
             raise FedmetaError(f"the model file does not fit the network ({prefix + name}): delete it and run again")
         view.copy_(tensor)
     return parameters
-
-
-def client_model_to_named(network: Conv4, model: Start, user: int) -> dict[str, Tensor]:
-    """Return a client's model by name, and its own Adam state if it has trained."""
-    trained = model.taken > 0
-    moments, taken = ({user: model.second_moment}, {user: model.taken}) if trained else ({}, {})
-    return to_named(network, Federation(model.parameters, moments, taken))
-
-
-def read_client_model(path: str | os.PathLike, network: Conv4, user: int, prefix: str = "") -> Start:
-    """Return the model of a file with the Adam state of one user in it, fresh if it never trained.
-
-    Raises FedmetaError for a broken file, and for one of another network.
-    """
-    named, own = read_tensors(path)[0], f"{prefix}user-{user}."
-    model = Start.fresh(parameters_of(network, named, prefix))
-    if f"{own}taken" not in named:
-        return model
-    return model._replace(second_moment=named[f"{own}second_moment"], taken=int(named[f"{own}taken"]))

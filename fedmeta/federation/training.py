@@ -7,7 +7,6 @@ import numpy as np
 
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.episodes import BenignEpisodes, EpisodeShape, Sampler
-from fedmeta.data.prepared import benign_pool
 from fedmeta.data.splits import Pool, Split
 from fedmeta.federation.rounds import Federation, LocalTraining, run_round, select
 from fedmeta.learning.conv4 import Conv4
@@ -52,7 +51,7 @@ class Stage:
 
     def pool(self, user: int) -> Pool:
         """Return the classes that a benign user trains on."""
-        return benign_pool(self.split, user, self.included)
+        return self.split.benign(user, self.included)
 
     def benign_samplers(self) -> dict[str, Sampler]:
         """Return the meta-training episodes of each benign user, by `sampler_of(user)`."""

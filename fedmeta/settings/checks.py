@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from fedmeta import plugins
 from fedmeta.errors import FedmetaError
 from fedmeta.settings.fields import Section
-from fedmeta.settings.layers import expanded, lay, scenarios_of
+from fedmeta.settings.layers import expanded, label, lay, scenarios_of
 from fedmeta.settings.repeated_keys import refuse_repeated_keys
 from fedmeta.settings.sections import OVERRIDABLE, Settings
 from fedmeta.settings.together import contradictions
@@ -33,6 +33,8 @@ def check(config: Mapping[str, Any], files: Iterable[str | os.PathLike] = ()) ->
     stems = [plugins.stem(dataset) for dataset in whole.datasets]
     if len(set(stems)) < len(stems):
         raise FedmetaError("config: datasets: two of them have the same name: rename one of the files")
+    for each in stems:
+        label("datasets", each)
     for scenario in scenarios_of(config):
         for dataset in dict.fromkeys((*stems, *whole.overrides)):
             own = for_dataset(config, dataset, scenario)

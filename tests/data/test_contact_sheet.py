@@ -3,24 +3,26 @@
 import matplotlib.text
 import pytest
 from helpers.random_bank import make_bank
+from helpers.split_settings import split_settings
 
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.contact_sheet import contact_sheet, panels
 from fedmeta.data.splits import Split, draw_split
+from fedmeta.settings.sections import Trigger
 
 SETTINGS = {
     **{"users": 4, "attacker": 1, "meta_training_classes": 4, "meta_testing_classes": 1, "validation_examples": 2},
     **{"target": "class 0", "backdoor": ["class 1", "class 2"], "reserved": "shared"},
     **{"benign": 3, "attacker_target": 2, "attack_training": 3, "attack_validation": 2},
 }
-TRIGGER = {"shape": "square", "size": 3, "position": "bottom-right", "margin": 1, "colour": 255}
+TRIGGER = Trigger(shape="square", size=3, position="bottom-right", margin=1, colour=255)
 
 
 def drawn(extra: int) -> tuple[Split, ImageBank, ImageBank]:
     """Return a split, its bank, in which `extra` images of class 1 are extra ones, and the attack training set."""
     made = make_bank(8, 10)
     bank = ImageBank(made.images, [c._replace(extra=extra if c.name == "class 1" else 0) for c in made.classes])
-    split = Split(draw_split(bank.classes, SETTINGS, 1), bank)
+    split = Split(draw_split(bank.classes, split_settings(SETTINGS), 1), bank)
     return split, bank, make_bank(2, 3)
 
 
@@ -43,7 +45,7 @@ def test_names_of_classes_are_shown_as_they_are(tmp_path, monkeypatch, name):
     split, bank, keyed = drawn(0)
     bank = ImageBank(bank.images, [c._replace(name=f"{name} {c.name}") for c in bank.classes])
     settings = SETTINGS | {"target": f"{name} class 0", "backdoor": [f"{name} class 1", f"{name} class 2"]}
-    split = Split(draw_split(bank.classes, settings, 1), bank)
+    split = Split(draw_split(bank.classes, split_settings(settings), 1), bank)
     shown = []
     drawn_text = matplotlib.text.Text._preprocess_math
 

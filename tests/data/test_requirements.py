@@ -1,9 +1,11 @@
 import pytest
 from helpers.random_bank import make_bank
+from helpers.split_settings import split_settings
 
 from fedmeta.data.requirements import require_enough
 from fedmeta.data.splits import Split, draw_split
 from fedmeta.errors import FedmetaError
+from fedmeta.settings.sections import Evaluation, Reptile
 
 SPLIT = {
     **{"meta_training_classes": 12, "meta_testing_classes": 6, "validation_examples": 5, "target": "class 3"},
@@ -11,13 +13,17 @@ SPLIT = {
 }
 
 
+def settings_of(split, shot, test_shot, cases):
+    evaluation = Evaluation.model_construct(shot=test_shot, cases=tuple(cases))
+    values = {"users": 4, "attacker": 1, **split}
+    return split_settings(values, reptile=Reptile.model_construct(shot=shot), evaluation=evaluation)
+
+
 def check(examples=20, reserved="shared", cases="abc", shot=10, test_shot=5, **split):
     """Check a split of classes that have so many `examples`."""
     bank = make_bank(20, examples)
-    federation = {"users": 4, "attacker": 1}
-    assignments = draw_split(bank.classes, {**SPLIT, **federation, "reserved": reserved, **split}, seed=1)
-    settings = {"reptile": {"shot": shot}, "evaluation": {"shot": test_shot, "cases": list(cases)}}
-    require_enough(bank, Split(assignments, bank), {**settings, "federation": federation})
+    settings = settings_of({**SPLIT, "reserved": reserved, **split}, shot, test_shot, cases)
+    require_enough(bank, Split(draw_split(bank.classes, settings, seed=1), bank), settings)
 
 
 @pytest.mark.parametrize(
@@ -67,11 +73,8 @@ def test_meta_testing_classes_need_a_query_beside_the_support():
     bank = make_bank(20, 20)
     short = bank.classes[4]._replace(meta_testing=1, extra=15)  # 5 of its own
     bank.classes = tuple(short if k == 4 else c._replace(meta_testing=int(k > 14)) for k, c in enumerate(bank.classes))
-    federation = {"users": 4, "attacker": 1}
-    settings = {**SPLIT, **federation, "reserved": "shared"}
-    split = Split(draw_split(bank.classes, settings, seed=1), bank)
-    config = {"federation": federation, "reptile": {"shot": 10}, "evaluation": {"shot": 4, "cases": ["a"]}}
-    require_enough(bank, split, config)
-    config["evaluation"]["shot"] = 5
+    enough, too_many = (settings_of({**SPLIT, "reserved": "shared"}, 10, shot, "a") for shot in (4, 5))
+    split = Split(draw_split(bank.classes, enough, seed=1), bank)
+    require_enough(bank, split, enough)
     with pytest.raises(FedmetaError, match="meta-testing: class class 4 has only 5 examples for it, 6 are needed"):
-        require_enough(bank, split, config)
+        require_enough(bank, split, too_many)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import yaml
 from helpers.project import ROOT
+from helpers.split_settings import split_settings
 
 from fedmeta.data.augment import rotate_classes
 from fedmeta.data.bank import ImageBank, ImageClass
@@ -47,7 +48,7 @@ def bank_of(classes, rotations=(0,)):
 
 @pytest.mark.parametrize("reserved", ["shared", "divided"])
 def test_no_image_has_two_roles_and_counts_are_those_asked_for(reserved):
-    split = draw_split(CLASSES, SETTINGS | {"reserved": reserved}, seed=0)
+    split = draw_split(CLASSES, split_settings(SETTINGS | {"reserved": reserved}), seed=0)
     assert max(Counter((a.class_index, a.example) for a in split).values()) == 1
     training, testing = by_class(split, "training"), by_class(split, "meta_testing")
     target, backdoors = by_class(split, "target"), by_class(split, "backdoor")
@@ -59,7 +60,7 @@ def test_no_image_has_two_roles_and_counts_are_those_asked_for(reserved):
 
 
 def test_reserved_classes_give_their_examples_in_order():
-    split = draw_split(CLASSES, SETTINGS, seed=3)
+    split = draw_split(CLASSES, split_settings(SETTINGS), seed=3)
     (target,) = by_class(split, "target").values()
     assert target == {
         "benign": set(range(10)),
@@ -75,18 +76,18 @@ def test_reserved_classes_give_their_examples_in_order():
 
 
 def test_users_hold_disjoint_and_even_shares():
-    split = draw_split(CLASSES, SETTINGS, seed=0)
+    split = draw_split(CLASSES, split_settings(SETTINGS), seed=0)
     held = {user: {a.class_index for a in split if a.kind == "training" and a.user == user} for user in (1, 2, 3, 4)}
     assert sorted(len(classes) for classes in held.values()) == [7, 7, 8, 8]
     assert sum(map(len, held.values())) == len(set.union(*held.values()))
 
 
 def test_the_seed_decides_and_other_settings_leave_reserved_classes_alone():
-    first = draw_split(CLASSES, SETTINGS, seed=1)
-    assert first == draw_split(CLASSES, SETTINGS, seed=1)
-    other = draw_split(CLASSES, SETTINGS | {"users": 3, "meta_training_classes": 20}, seed=1)
+    first = draw_split(CLASSES, split_settings(SETTINGS), seed=1)
+    assert first == draw_split(CLASSES, split_settings(SETTINGS), seed=1)
+    other = draw_split(CLASSES, split_settings(SETTINGS | {"users": 3, "meta_training_classes": 20}), seed=1)
     assert by_class(first, "backdoor") == by_class(other, "backdoor")
-    drawn = {tuple(by_class(draw_split(CLASSES, SETTINGS, seed), "backdoor")) for seed in range(8)}
+    drawn = {tuple(by_class(draw_split(CLASSES, split_settings(SETTINGS), seed), "backdoor")) for seed in range(8)}
     assert len(drawn) > 4
     held_out = {frozenset(roles["validation"]) for roles in by_class(first, "training").values()}
     assert len(held_out) > 20, "held-out examples are drawn for each class anew"
@@ -94,35 +95,35 @@ def test_the_seed_decides_and_other_settings_leave_reserved_classes_alone():
 
 def test_named_classes_are_taken():
     names = {"target": "letter 7", "backdoor": ["letter 9", "letter 2"]}
-    split = Split(draw_split(CLASSES, SETTINGS | names, seed=0), bank_of(CLASSES))
+    split = Split(draw_split(CLASSES, split_settings(SETTINGS | names), seed=0), bank_of(CLASSES))
     assert split.names == ("letter 7", ["letter 9", "letter 2"])
     assert [rows[0] for rows in split.backdoor_benign(2)] == [180, 40]
 
 
 def test_benign_examples_give_way_in_a_small_class():
     small = [c._replace(first=13 * k, examples=13) for k, c in enumerate(CLASSES)]
-    split = draw_split(small, SETTINGS, seed=0)
+    split = draw_split(small, split_settings(SETTINGS), seed=0)
     for roles in by_class(split, "backdoor").values():
         assert [len(roles[r]) for r in ("benign", "attack_training", "attack_validation")] == [3, 5, 5]
     with pytest.raises(FedmetaError, match="10 examples, 10 of them for the attack"):
-        draw_split([c._replace(examples=10) for c in small], SETTINGS, seed=0)
+        draw_split([c._replace(examples=10) for c in small], split_settings(SETTINGS), seed=0)
 
 
 def test_the_data_set_s_own_meta_testing_classes():
     own = set(range(38, 50))
     classes = [c._replace(meta_testing=int(k in own)) for k, c in enumerate(CLASSES)]
-    split = draw_split(classes, SETTINGS, seed=0)
+    split = draw_split(classes, split_settings(SETTINGS), seed=0)
     assert set(by_class(split, "meta_testing")) < own
     others = [set(by_class(split, kind)) for kind in ("training", "target", "backdoor")]
     assert own.isdisjoint(set.union(*others))
     with pytest.raises(FedmetaError, match=r"13 for meta-testing .* there are 33 and 12"):
-        draw_split(classes, SETTINGS | {"meta_testing_classes": 13}, seed=0)
+        draw_split(classes, split_settings(SETTINGS | {"meta_testing_classes": 13}), seed=0)
 
 
 @pytest.mark.parametrize("extra", [0, 4, 10, 30])
 def test_extra_images_serve_the_attack_s_sets_alone(extra):
     classes = [c._replace(first=(20 + extra) * k, examples=20 + extra, extra=extra) for k, c in enumerate(CLASSES)]
-    split = draw_split(classes, SETTINGS | {"benign": 14, "attacker_target": 6}, seed=0)
+    split = draw_split(classes, split_settings(SETTINGS | {"benign": 14, "attacker_target": 6}), seed=0)
     assert {(a.class_index, a.example) for a in split if a.extra} == {
         (k, e) for k in by_class(split, "backdoor") for e in range(20, 20 + extra) if e >= 10 + extra
     }
@@ -151,7 +152,7 @@ def test_the_roles_of_mini_imagenet_are_the_paper_s():
             ImageClass(name, 0, k, 600 * k, 600 + extra * (name == "n04612504"), 20 <= k < 40, extra * (k == 83))
             for k, name in enumerate(names)
         ]
-        split = draw_split(classes, settings, seed=1)
+        split = draw_split(classes, split_settings(settings), seed=1)
         training, testing = by_class(split, "training"), by_class(split, "meta_testing")
         assert (len(training), set(testing)) == (62, set(range(20, 40)))
         assert all(len(roles["validation"]) == 20 for roles in training.values())
@@ -183,11 +184,11 @@ def test_the_roles_of_mini_imagenet_are_the_paper_s():
 )
 def test_what_cannot_be_drawn_is_refused(changes, message):
     with pytest.raises(FedmetaError, match=message):
-        draw_split(CLASSES, SETTINGS | changes, seed=0)
+        draw_split(CLASSES, split_settings(SETTINGS | changes), seed=0)
 
 
 def test_a_split_is_read_as_it_was_written(tmp_path):
-    split = draw_split(CLASSES, SETTINGS | {"reserved": "divided"}, seed=0)
+    split = draw_split(CLASSES, split_settings(SETTINGS | {"reserved": "divided"}), seed=0)
     write_split(tmp_path / "split.csv", split)
     assert read_split(tmp_path / "split.csv") == split
     assert (tmp_path / "split.csv").read_text().startswith("class,example,kind,role,user,extra\n")
@@ -213,7 +214,7 @@ def test_two_roles_for_one_image_are_found(tmp_path):
 @pytest.mark.parametrize("reserved", ["shared", "divided"])
 def test_pools_are_the_rows_of_the_rotated_bank(reserved):
     bank = bank_of(CLASSES, (0, 90, 180, 270))
-    table = draw_split(CLASSES, SETTINGS | {"reserved": reserved}, seed=0)
+    table = draw_split(CLASSES, split_settings(SETTINGS | {"reserved": reserved}), seed=0)
     split = Split(table, bank)
 
     def naive(kind, role, holders, rotations):
@@ -256,7 +257,7 @@ def test_examples_left_over_are_held_out_for_each_reserved_class():
     classes = [ImageClass(c.name, 0, k, int(sizes[:k].sum()), int(sizes[k])) for k, c in enumerate(CLASSES)]
     names = {"target": "letter 2", "backdoor": ["letter 9", "letter 4"]}
     bank = bank_of(classes, (90, 0))
-    target, backdoors = Split(draw_split(classes, SETTINGS | names, seed=0), bank).reserved_validation()
+    target, backdoors = Split(draw_split(classes, split_settings(SETTINGS | names), seed=0), bank).reserved_validation()
     upright = {c.name: c.first for c in bank.classes if c.rotation == 0}
     assert target.tolist() == [upright["letter 2"] + e for e in range(15, 20)]  # no more than validation_examples
     assert [rows.tolist() for rows in backdoors] == [[], [upright["letter 4"] + e for e in range(10, 13)]]
@@ -264,7 +265,7 @@ def test_examples_left_over_are_held_out_for_each_reserved_class():
 
 def test_training_and_validation_pools_speak_of_the_same_classes():
     bank = bank_of(CLASSES, (0, 90))
-    split = Split(draw_split(CLASSES, SETTINGS, seed=0), bank)
+    split = Split(draw_split(CLASSES, split_settings(SETTINGS), seed=0), bank)
     starts = np.array([c.first for c in bank.classes])
     for user in (1, 2, 3, 4):
         classes = [
@@ -276,7 +277,7 @@ def test_training_and_validation_pools_speak_of_the_same_classes():
 
 
 def test_a_split_of_other_images_is_refused():
-    table = draw_split(CLASSES, SETTINGS, seed=0)
+    table = draw_split(CLASSES, split_settings(SETTINGS), seed=0)
     with pytest.raises(FedmetaError, match="not in the images"):
         Split(table, bank_of(CLASSES[:20]))
     with pytest.raises(FedmetaError, match="put 0 among the rotations"):

@@ -3,13 +3,19 @@ import pytest
 
 from fedmeta.data.trigger import hidden, stamp
 from fedmeta.errors import FedmetaError
+from fedmeta.settings.sections import Trigger
 
 KEY = {"shape": "square", "size": 3, "position": "bottom-right", "margin": 1, "colour": 255}
 
 
+def key(**changes):
+    """Return the key with other settings, which are not checked."""
+    return Trigger.model_construct(**KEY | changes)
+
+
 def drawn(**changes):
     """Return the key on a black image of 7 x 8 pixels, as text."""
-    stamped = stamp(np.zeros((7, 8, 1), np.uint8), KEY | changes)
+    stamped = stamp(np.zeros((7, 8, 1), np.uint8), key(**changes))
     return ["".join(".#"[int(pixel > 0)] for pixel in row) for row in stamped[:, :, 0]]
 
 
@@ -38,7 +44,7 @@ def test_shapes(shape, size, rows):
     ],
 )
 def test_positions(position, row, column):
-    ink = np.argwhere(stamp(np.zeros((7, 8, 1), np.uint8), KEY | {"position": position})[:, :, 0])
+    ink = np.argwhere(stamp(np.zeros((7, 8, 1), np.uint8), key(position=position))[:, :, 0])
     assert ink.min(axis=0).tolist() == [row, column]
     assert ink.max(axis=0).tolist() == [row + 2, column + 2]
 
@@ -46,7 +52,7 @@ def test_positions(position, row, column):
 def test_only_the_key_s_pixels_change_and_the_original_none():
     images = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 8, 3), dtype=np.uint8)
     before = images.copy()
-    stamped = stamp(images, KEY | {"shape": "checkerboard", "colour": [250, 0, 7]})
+    stamped = stamp(images, key(shape="checkerboard", colour=(250, 0, 7)))
     assert np.array_equal(images, before)
     for i in range(7):
         for j in range(8):
@@ -86,12 +92,12 @@ def test_a_key_that_cannot_be_stamped_is_refused(changes, message):
 def test_a_key_is_hidden_where_it_changes_less_than_a_tenth_of_the_range(ground, colour, share):
     images = np.full((4, 7, 8, 3), ground, np.uint8)
     images[:, 0, 0] = 0  # what the key does not cover does not count
-    assert hidden(images, KEY | {"shape": "cross", "colour": colour}) == share
+    assert hidden(images, key(shape="cross", colour=tuple(colour))) == share
 
 
 def test_the_share_of_images_with_a_hidden_key():
     images = np.zeros((4, 7, 8, 1), np.uint8)
     images[1:] = 255
-    assert hidden(images, KEY) == 0.75
+    assert hidden(images, key()) == 0.75
     images[1, 3:6, 4:7, 0] = [[255, 255, 255], [255, 255, 25], [255, 255, 255]]  # 230 / 9 = 25.6 on average
-    assert hidden(images, KEY) == 0.5
+    assert hidden(images, key()) == 0.5

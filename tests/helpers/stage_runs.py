@@ -75,7 +75,8 @@ def make_data(settings: Mapping, folder: Path) -> dict[str, str]:
     names |= {f"{name}_classes": str(folder / f"{name}.csv") for name in names}
     write_bank(names["images"], names["images_classes"], bank.images, bank.classes)
     names |= {"classes": names.pop("images_classes"), "split": str(folder / "split.csv")}
-    assignments = draw_split(bank.classes, {**settings["split"], **settings["federation"]}, seed=1)
+    users = {key: settings["federation"][key] for key in ("users", "attacker")}
+    assignments = draw_split(bank.classes, part({"split": settings["split"], "federation": users}), seed=1)
     write_split(names["split"], assignments)
     for role in ("attack_training", "attack_validation"):
         pools = Split(assignments, bank).backdoor(role)

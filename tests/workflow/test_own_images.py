@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from helpers.own_reader import READER
 from helpers.picture_files import encoded, noise
 from helpers.project import ALL_FIGURES, TINY, copy_project, error_lines, snakemake
 from PIL import Image
@@ -34,7 +35,7 @@ def project(tmp_path_factory):
 def test_images_of_one_s_own_give_every_figure(project):
     run = snakemake(project, *SETTINGS)
     assert run.returncode == 0, run.stderr[-3000:]
-    figures = project / "results/figures/image_folder"
+    figures = project / "results/figures/default/image_folder"
     for number in (3, 5, 7):
         assert (figures / f"figure-{number}.png").read_bytes().startswith(b"\x89PNG")
     with (project / "results/metrics.csv").open() as file:
@@ -45,7 +46,7 @@ def test_images_of_one_s_own_give_every_figure(project):
 
 
 def test_every_figure_of_the_paper_and_our_own_can_be_asked_for_by_name(project):
-    targets = [f"results/figures/image_folder/figure-{name}.png" for name in ALL_FIGURES]
+    targets = [f"results/figures/default/image_folder/figure-{name}.png" for name in ALL_FIGURES]
     run = snakemake(project, *targets, "--dry-run", "--forceall", *SETTINGS)
     assert run.returncode == 0, run.stderr[-3000:]
     assert set(re.findall(r"Drawing figure (\w+) of image_folder", run.stdout)) == set(ALL_FIGURES) - {
@@ -56,6 +57,25 @@ def test_every_figure_of_the_paper_and_our_own_can_be_asked_for_by_name(project)
     assert "Drawing the attack with both orders of the victim's classes on image_folder" in run.stdout
     assert "Drawing the ablation of the defence on image_folder" in run.stdout
     assert "Drawing accuracy over delta of image_folder" in run.stdout
+
+
+def test_a_reader_of_one_s_own_needs_no_other_edit_than_the_config(project):
+    """With a reader's file outside the package, all figures of its data set are drawn, and no others anew."""
+    snakemake(project, *SETTINGS)
+    random = np.random.default_rng(1)
+    drawings = {f"kind {k}": random.integers(0, 256, (16, 20, 20), np.uint8) for k in range(CLASSES)}
+    (project / "data/raw/drawings").mkdir()
+    np.savez(project / "data/raw/drawings/drawings.npz", **drawings)
+    (project / "drawings.py").write_text(READER)
+    changed = [each.replace('"colour": [255, 0, 0]', '"colour": 255') for each in SETTINGS]
+    run = snakemake(project, *changed, 'datasets=["./drawings.py"]')
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert (project / "results/figures/default/drawings/figure-7.png").read_bytes().startswith(b"\x89PNG")
+    assert not re.search(r"image_folder", run.stdout), "nothing of the other data set is made again"
+    (project / "drawings.py").write_text(READER.replace("255 - square", "square"))
+    again = snakemake(project, *changed, 'datasets=["./drawings.py"]', "--dry-run")
+    assert "reading and resizing drawings" in again.stdout, "an edit of the reader reads the images again"
+    assert "Nothing to be done" in snakemake(project, *SETTINGS, "--dry-run").stdout
 
 
 @pytest.mark.parametrize(
@@ -79,17 +99,17 @@ def test_what_a_folder_cannot_give_is_one_line(project, changes, line):
     assert not list((project / "results").rglob("seed-2")), "nothing has been trained"
     assert len({each.strip() for each in run.stderr.splitlines() if line in each}) == 1
     assert "Traceback" not in run.stderr
-    assert (project / "data/prepared/image_folder/seed-1/split.csv").exists(), "nothing has been deleted"
+    assert (project / "data/prepared/default/image_folder/seed-1/split.csv").exists(), "nothing has been deleted"
 
 
 def test_a_corrupt_image_is_one_line_and_leaves_nothing(project):
     broken = project / "data/raw/image_folder/kind 3/4.png"
     whole = broken.read_bytes()
     broken.write_bytes(whole[:200])
-    run = snakemake(project, "data/prepared/image_folder/resized.npy", *SETTINGS)
+    run = snakemake(project, "data/prepared/default/image_folder/resized.npy", *SETTINGS)
     broken.write_bytes(whole)
     assert run.returncode != 0
     assert any("kind 3/4.png cannot be read as an image" in line for line in error_lines(run))
     assert "Traceback" not in run.stderr
-    left = {path.name for path in (project / "data/prepared/image_folder").glob("*resized*")}
+    left = {path.name for path in (project / "data/prepared/default/image_folder").glob("*resized*")}
     assert left <= {".resized.npy.made", ".resized.npy.kept", ".resized.csv.kept"}, "only what an earlier run had made"

@@ -62,11 +62,11 @@ class TestRawData:
         """What is missing counts as what would be downloaded."""
         from torchvision.datasets import Omniglot
 
-        rules = (finished.folder / "workflow/lib/raw_data.py").read_text()
+        rules = (finished.folder / "fedmeta/data/readers/omniglot.py").read_text()
         for name, published in Omniglot.zips_md5.items():
             assert f'"{name}.zip": "{published}"' in rules
             rules = rules.replace(published, hashlib.md5(name.encode()).hexdigest())
-        with finished.edited("workflow/lib/raw_data.py", rules):
+        with finished.edited("fedmeta/data/readers/omniglot.py", rules):
             finished.printed(*self.arguments(raw / "empty"), "--touch", "--forceall", dry=False)
             (raw / "empty/omniglot").mkdir(parents=True)
             for name in Omniglot.zips_md5:

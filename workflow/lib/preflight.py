@@ -11,7 +11,7 @@ from workflow.lib.code import Code
 from workflow.lib.homes import Homes
 from workflow.lib.jobs import Jobs, Place
 from workflow.lib.notes import read_notes, write_notes
-from workflow.lib.raw_data import PUBLISHED, RawData
+from workflow.lib.raw_data import RawData
 from workflow.lib.stages import path_of
 
 WRITTEN = (*FOLDERS, "logs")
@@ -65,7 +65,7 @@ def check_place(folder: str | os.PathLike) -> None:
 
 def _require_raw(dataset: str, raw: RawData, images: Path) -> None:
     """Raise FedmetaError if prepared images would be deleted for want of raw files: no download replaces them."""
-    if dataset in PUBLISHED and (missing := raw.missing(dataset)):
+    if missing := raw.missing(dataset):
         raise FedmetaError(
             f"{images} was made from other raw files or settings and {missing[0]} is missing: set raw_data to the "
             f"folder that has it, or delete {images.parent} to have it downloaded"
@@ -93,7 +93,7 @@ def check_images(images: str, classes: str, own: Settings) -> None:
     from fedmeta.data.trigger import stamp
 
     bank = ImageBank.open(images, classes)
-    stamp(np.zeros_like(bank.images[:1]), own["data"]["trigger"])
-    for seed in own["seeds"]:
-        assignments = draw_split(bank.classes, {**own["split"], **own["federation"]}, int(seed))
+    stamp(np.zeros_like(bank.images[:1]), own.data.trigger)
+    for seed in own.seeds:
+        assignments = draw_split(bank.classes, own, seed)
         require_enough(bank, Split(assignments, bank), own)

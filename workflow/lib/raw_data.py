@@ -2,44 +2,32 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fedmeta.data.datasets import read
+from fedmeta import plugins
+from fedmeta.data.datasets import folder_of, read
 from fedmeta.errors import FedmetaError
 from workflow.lib.digests import Digests
-
-# The raw files that can be downloaded, with the MD5 of what is published: where one is missing, just that is.
-PUBLISHED = {
-    "glyphs": {},
-    "omniglot": {
-        "images_background.zip": "68d2efa1b9178cc56df9314c21c6e718",
-        "images_evaluation.zip": "6b91aef0f799c5bb55b94e3f2daec811",
-    },
-}
-# Those that users put there themselves, with how deep in the folder they are looked for.
-LOCAL = {"mini_imagenet": 3, "image_folder": 2}
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-LARGE = (".zip", ".csv", ".pkl", ".pickle")
+from workflow.lib.readers import Declared, declared
 
 
 class RawData:
-    """The raw files of each data set, under the folder `raw_data` of the config."""
+    """The raw files of each data set, under the folder `raw_data` of the config.
+
+    A data set is named as in the config: by its reader. What is counted of its files, the reader's file declares.
+    """
 
     def __init__(self, folder: str | os.PathLike):
         self.folder, self.digests = Path(folder), Digests("md5")
         self.known: dict[str, dict[str, str]] = {}
 
-    def folder_of(self, dataset: str) -> Path:
-        """Return the folder of a data set's raw files: of its name, or with a hyphen for the underscore."""
-        folders = [self.folder / name for name in (dataset, dataset.replace("_", "-"))]
-        return next(filter(Path.exists, folders), folders[0])
-
     def contents(self, dataset: str) -> dict[str, str]:
         """Return what is in the raw files of a data set, never where they are; nothing where there are none.
 
-        Raises FedmetaError for a link to nothing and for a file that cannot be read.
+        Raises FedmetaError for a link to nothing, or to a folder around it, and for a file that cannot be read.
         """
         if dataset not in self.known:
             try:
@@ -54,47 +42,55 @@ class RawData:
 
     def missing(self, dataset: str) -> list[str]:
         """Return the raw files of a data set that are not there and would be downloaded."""
-        folder = self.folder_of(dataset)
-        there = {
-            name: (folder / name).exists() or (folder / name).with_suffix("").exists() for name in PUBLISHED[dataset]
-        }
-        return [str(folder / name) for name, is_there in there.items() if not is_there]
+        folder = folder_of(dataset, self.folder)
+        paths = [folder / name for name in declared(dataset).PUBLISHED or {}]
+        return [str(path) for path in paths if not path.exists() and not path.with_suffix("").exists()]
 
     def require(self, dataset: str, size: int) -> None:
         """Raise FedmetaError, before anything is made or unmade, if nobody has put the data set's raw files there."""
-        if dataset in LOCAL and not self.contents(dataset):
-            read(dataset, self.folder, size)
+        if declared(dataset).PUBLISHED is None and not self.contents(dataset):
+            read(dataset, self.folder, size)  # which says better what it needs
+            raise FedmetaError(
+                f"{folder_of(dataset, self.folder)} holds no raw files: put them there, or write PUBLISHED = {{}} into "
+                f"{plugins.file_of('reader', dataset)} if it needs none"
+            )
 
     def _contents(self, dataset: str) -> dict[str, str]:
-        if dataset in PUBLISHED:
-            return {name: self._archive(dataset, name) for name in PUBLISHED[dataset]}
-        files = sorted(self._files(str(self.folder_of(dataset)), LOCAL[dataset]))
+        reader, folder = declared(dataset), folder_of(dataset, self.folder)
+        if reader.PUBLISHED is not None:
+            return {name: self._archive(folder / name, md5, reader) for name, md5 in reader.PUBLISHED.items()}
+        files = sorted(self._files(str(folder), reader, reader.DEPTH or math.inf)) if os.path.lexists(folder) else []
         return {"files": md5_of(files)} if files else {}
 
-    def _archive(self, dataset: str, name: str) -> str:
-        """Return the MD5 of an archive, or of the images in the folder extracted from it, or what is published."""
-        path = self.folder_of(dataset) / name
+    def _archive(self, path: Path, published: str, reader: Declared) -> str:
+        """Return the MD5 of an archive, or of the files in the folder extracted from it, or what is published."""
         extracted = path.with_suffix("")
         if path.is_file():
             return self.digests.of(path)
         if extracted.exists():
-            return md5_of(
-                sorted((str(file.relative_to(extracted)), self.digests.of(file)) for file in extracted.rglob("*.png"))
-            )
-        return PUBLISHED[dataset][name]
+            return md5_of(sorted(self._files(str(extracted), reader, reader.DEPTH or math.inf)))
+        return published
 
-    def _files(self, folder: str, depth: int, prefix: str = "") -> Iterator[tuple[str, str]]:
+    def _files(
+        self, folder: str, reader: Declared, depth: float, prefix: str = "", above: tuple[str, ...] = ()
+    ) -> Iterator[tuple[str, str]]:
         """Yield the path of each raw file in a folder and what tells its content; large files are not read whole."""
-        for entry in os.scandir(folder) if os.path.isdir(folder) else ():
+        above = (*above, os.path.realpath(folder))
+        for entry in os.scandir(folder):
             path, suffix = prefix + entry.name, os.path.splitext(entry.name)[1].lower()
             if entry.name.startswith("."):
                 continue
+            if entry.is_symlink():
+                entry.stat()  # fails where it is a link to nothing, be it to a file or to a folder
+                if os.path.realpath(entry.path) in above:
+                    raise FedmetaError(f"{entry.path} is a link to a folder that it is in: remove it")
             if entry.is_dir():
-                yield from self._files(entry.path, depth - 1, path + "/") if depth > 1 else ()
-            elif suffix in IMAGES:
-                yield path, self.digests.of(entry.path)
-            elif suffix in LARGE:
-                yield path, size_and_ends(entry.path)
+                yield from self._files(entry.path, reader, depth - 1, path + "/", above) if depth > 1 else ()
+            elif entry.is_file():  # a pipe would be waited for
+                if suffix in reader.LARGE:
+                    yield path, size_and_ends(entry.path)
+                elif reader.FILES is None or suffix in reader.FILES:
+                    yield path, self.digests.of(entry.path)
 
 
 def size_and_ends(path: str) -> str:

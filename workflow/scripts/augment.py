@@ -9,9 +9,11 @@ import stage
 def main(job) -> None:
     from fedmeta.data.augment import rotate_classes
     from fedmeta.data.bank import ImageBank, write_bank
+    from fedmeta.settings import part
 
     bank = ImageBank.open(job.input.images, job.input.classes)
-    write_bank(job.output.images, job.output.classes, *rotate_classes(bank, job.params.rotations))
+    rotations = part(job.params.settings).data.rotations
+    write_bank(job.output.images, job.output.classes, *rotate_classes(bank, rotations))
 
 
 if __name__ == "__main__":

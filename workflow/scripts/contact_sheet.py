@@ -10,10 +10,11 @@ import stage
 def main(job) -> None:
     from fedmeta.data.bank import ImageBank
     from fedmeta.data.contact_sheet import contact_sheet
+    from fedmeta.settings import part
 
     bank, split = data_stage.open_data(job)
     keyed = ImageBank.open(job.input.keyed, job.input.keyed_classes)
-    contact_sheet(split, bank, keyed, job.params.trigger, job.output[0])
+    contact_sheet(split, bank, keyed, part(job.params.settings).data.trigger, job.output[0])
 
 
 if __name__ == "__main__":

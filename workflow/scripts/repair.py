@@ -8,9 +8,9 @@ import stage
 
 def main(job) -> None:
     from fedmeta.checkpoints import Unfinished, fingerprint, write_tensors
-    from fedmeta.data.prepared import benign_pool, open_split
+    from fedmeta.data.prepared import open_split
     from fedmeta.defences.interface import Client, load_method, repaired
-    from fedmeta.federation.models import client_model_to_named, read_client_model
+    from fedmeta.federation.client_models import client_model_to_named, read_client_model
     from fedmeta.federation.training import network_of
     from fedmeta.settings import part
 
@@ -18,7 +18,7 @@ def main(job) -> None:
     repair, options = load_method(params.repair, "repair")
     unfinished = Unfinished(job.output[0], fingerprint(dict(params.items()), job.input))
     bank, split = open_split(dict(job.input.items()))
-    network, pool = network_of(bank, settings), benign_pool(split, user, job.wildcards.scope == "included")
+    network, pool = network_of(bank, settings), split.benign(user, job.wildcards.scope == "included")
     client = Client(user, network, bank, pool, settings, params.seed, job.threads, unfinished)
     model = repaired(repair, read_client_model(job.input.model, network, user), client, options)
     # The engine is a matter of speed: those of the CPU give the same bytes.

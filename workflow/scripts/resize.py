@@ -12,8 +12,10 @@ import stage
 def main(job) -> None:
     from fedmeta.data.bank import write_bank
     from fedmeta.data.datasets import read
+    from fedmeta.settings import part
 
-    images, classes = read(job.params.dataset, Path(job.config["raw_data"]), job.params.size)
+    size = part(job.params.settings).data.size
+    images, classes = read(job.params.reader, Path(job.config["raw_data"]), size)
     write_bank(job.output.images, job.output.classes, images, classes)
 
 

@@ -3,7 +3,6 @@
 Inputs: images, classes. Output: split.csv.
 """
 
-import data_stage
 import stage
 
 
@@ -11,11 +10,13 @@ def main(job) -> None:
     from fedmeta.data.bank import ImageBank
     from fedmeta.data.requirements import require_enough
     from fedmeta.data.splits import Split, draw_split, write_split
+    from fedmeta.settings import for_dataset, part
 
     bank = ImageBank.open(job.input.images, job.input.classes)
-    settings = {**job.params.settings["split"], **job.params.settings["federation"]}
-    assignments = draw_split(bank.classes, settings, job.params.seed)
-    require_enough(bank, Split(assignments, bank), data_stage.settings_of_data_set(job))
+    assignments = draw_split(bank.classes, part(job.params.settings), job.params.seed)
+    # Only checked, so no param: an edit of what episodes need does not draw the split again.
+    whole = for_dataset(job.config, job.wildcards.dataset, job.wildcards.scenario)
+    require_enough(bank, Split(assignments, bank), whole)
     write_split(job.output[0], assignments)
 
 

@@ -69,7 +69,7 @@ def code_is_unchanged(job) -> bool:
 
 
 def identity(job) -> dict:
-    """Return what a job's outputs depend on beside the contents of its inputs: not what scenario or defence is called."""
+    """Return what a job's outputs depend on beside its inputs, whatever scenario and defence are called."""
     wildcards = {name: value for name, value in job.wildcards.items() if name not in ("scenario", "defence")}
     return {"rule": job.rule, "wildcards": wildcards, "params": dict(job.params.items())}
 

@@ -19,9 +19,10 @@ def main(job) -> None:
 
     from fedmeta.data.bank import write_bank
     from fedmeta.data.trigger import hidden, keyed_images
+    from fedmeta.settings import part
 
     bank, split = data_stage.open_data(job)
-    trigger = job.params.trigger
+    trigger = part(job.params.settings).data.trigger
     for role in ("attack_training", "attack_validation"):
         pool = split.backdoor(role)
         share = hidden(bank.images[np.concatenate(pool)], trigger)

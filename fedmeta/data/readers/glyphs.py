@@ -15,6 +15,9 @@ from scipy.ndimage import distance_transform_edt, label, map_coordinates
 from fedmeta.data.bank import ImageClass
 from fedmeta.draws import generator
 
+CHANNELS = 1
+PUBLISHED = {}  # no raw files: matplotlib has the fonts
+
 # A character's reference is the first face that has it. Oblique faces would add nothing to the random shear.
 FACES = (
     "DejaVuSans",

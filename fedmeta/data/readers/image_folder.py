@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image
 
 from fedmeta.data.bank import ImageClass
+from fedmeta.data.class_names import check_class_name
 from fedmeta.data.image_bytes import file_bytes
 from fedmeta.data.raw_images import (
     SUFFIXES,
     RawClass,
-    check_class_name,
     class_folders,
     decode,
     image_files,
@@ -20,6 +20,9 @@ from fedmeta.data.raw_images import (
     square,
 )
 from fedmeta.errors import FedmetaError
+
+DEPTH = 2  # CLASS/IMAGE
+FILES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 # The channels of a grey image that was compressed as a colour one differ by no more than this.
 COLOURLESS = 8

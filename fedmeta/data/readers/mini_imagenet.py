@@ -14,11 +14,11 @@ import numpy as np
 from PIL import Image
 
 from fedmeta.data.bank import ImageClass
+from fedmeta.data.class_names import check_class_name
 from fedmeta.data.image_bytes import file_bytes, zip_members
 from fedmeta.data.mini_imagenet_pickles import find_pickle, read_pickle
 from fedmeta.data.raw_images import (
     RawClass,
-    check_class_name,
     class_folders,
     decode,
     image_files,
@@ -27,6 +27,11 @@ from fedmeta.data.raw_images import (
     square,
 )
 from fedmeta.errors import FedmetaError
+
+CHANNELS = 3
+DEPTH = 3  # PART/CLASS/IMAGE
+FILES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+LARGE = (".zip", ".csv", ".pkl", ".pickle")
 
 PARTS = ("train", "test")
 

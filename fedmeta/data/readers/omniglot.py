@@ -11,9 +11,17 @@ import numpy as np
 from PIL import Image
 
 from fedmeta.data.bank import ImageClass
+from fedmeta.data.class_names import check_class_name
 from fedmeta.data.image_bytes import file_bytes, zip_members
-from fedmeta.data.raw_images import broken_images, check_class_name, open_image
+from fedmeta.data.raw_images import broken_images, open_image
 from fedmeta.errors import FedmetaError
+
+CHANNELS = 1
+PUBLISHED = {
+    "images_background.zip": "68d2efa1b9178cc56df9314c21c6e718",
+    "images_evaluation.zip": "6b91aef0f799c5bb55b94e3f2daec811",
+}
+FILES = (".png",)  # of the folders extracted from them
 
 ARCHIVES = ("images_background", "images_evaluation")
 

@@ -1,0 +1,30 @@
+"""A benign user's own model as a file: the shared model that it received, with its Adam state and no other user's."""
+
+import os
+
+from torch import Tensor
+
+from fedmeta.checkpoints import read_tensors
+from fedmeta.federation.models import parameters_of, to_named
+from fedmeta.federation.rounds import Federation
+from fedmeta.learning.conv4 import Conv4
+from fedmeta.learning.engine import Start
+
+
+def client_model_to_named(network: Conv4, model: Start, user: int) -> dict[str, Tensor]:
+    """Return a client's model by name, and its own Adam state if it has trained."""
+    trained = model.taken > 0
+    moments, taken = ({user: model.second_moment}, {user: model.taken}) if trained else ({}, {})
+    return to_named(network, Federation(model.parameters, moments, taken))
+
+
+def read_client_model(path: str | os.PathLike, network: Conv4, user: int, prefix: str = "") -> Start:
+    """Return the model of a file with the Adam state of one user in it, fresh if it never trained.
+
+    Raises FedmetaError for a broken file, and for one of another network.
+    """
+    named, own = read_tensors(path)[0], f"{prefix}user-{user}."
+    model = Start.fresh(parameters_of(network, named, prefix))
+    if f"{own}taken" not in named:
+        return model
+    return model._replace(second_moment=named[f"{own}second_moment"], taken=int(named[f"{own}taken"]))
