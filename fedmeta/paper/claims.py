@@ -40,8 +40,8 @@ NOT_TOLD = "the interval does not tell"
 def judge(number, frame, settings: Any) -> tuple[str, list[str]]:
     """Return the verdict on a row of the paper's numbers and, where it is unknown, why.
 
-    `frame` has the metrics of one scenario and data set, `settings` are those of its run. Raises NotMeasured where the run has no
-    such measurement.
+    `frame` has the metrics of one scenario and data set, `settings` are those of its run. Raises NotMeasured where the
+    run has no such measurement.
     """
     asked = paper.quantity(number)
     if obstacles := [*_not_reached(asked, frame), *_other_amount(number, asked, frame, settings)]:

@@ -1,16 +1,13 @@
 import itertools
-import math
 
 import numpy as np
 import pandas as pd
 import pytest
-from fedmeta.reporting.contents import FIGURES
 from helpers.drawn_metrics import MATCHING, PLAIN, ROUNDS, metrics
+from helpers.setups import draw
 from matplotlib.colors import to_rgb
 from PIL import Image
 from scipy import stats
-
-from fedmeta.reporting import figures
 
 # (model, metric) by the name in the legend.
 LINES = {
@@ -48,7 +45,7 @@ def assert_lines_show_means(axes, rows, steps):
 def test_rounds_panels_are_the_cases_with_all_clients_pooled(tmp_path):
     steps = (0, 1, 2, 5, 50)
     frame = metrics(ROUNDS, steps=steps)
-    figure = figures.figure_meta_training(frame, "omniglot", tmp_path / "figure-3", way=5)
+    figure = draw("3", frame, tmp_path / "figure-3")
     assert [axes.get_title(loc="left")[:3] for axes in figure.axes] == ["(a)", "(b)", "(c)"]
     for case, axes in zip("abc", figure.axes, strict=True):
         assert_lines_show_means(axes, frame[frame.case == case], steps)
@@ -61,9 +58,8 @@ def test_rounds_panels_are_the_cases_with_all_clients_pooled(tmp_path):
 def test_fine_tuning_has_a_row_for_each_case_and_a_column_for_each_client(tmp_path, kind):
     frame = metrics(kind, clients=(2, 4))
     other = metrics(kind, "glyphs", clients=(2, 4)).assign(value=0.0)
-    frame = pd.concat([frame, other, metrics(("matching", "matching", 0.6)).assign(value=0.0)])
-    delta = None if math.isnan(kind[2]) else kind[2]
-    figure = figures.figure_fine_tuning(frame, "omniglot", *kind[:2], delta, tmp_path / "figure", way=5)
+    frame = pd.concat([frame, other, metrics(("matching", "matching-0.6", 0.6)).assign(value=0.0)])
+    figure = draw("5" if kind == PLAIN else "7", frame, tmp_path / "figure")
     assert len(figure.axes) == 6
     wanted = frame[(frame.dataset == "omniglot") & (frame.experiment == kind[0]) & ~(frame.delta == 0.6)]
     for (case, client), axes in zip(itertools.product("abc", (2, 4)), figure.axes, strict=True):
@@ -73,7 +69,7 @@ def test_fine_tuning_has_a_row_for_each_case_and_a_column_for_each_client(tmp_pa
 
 def test_a_single_client_has_its_cases_side_by_side(tmp_path):
     frame = metrics(clients=(3,), cases="ac")
-    figure = figures.figure_fine_tuning(frame, "omniglot", "fine_tuning", "", None, tmp_path / "figure", way=5)
+    figure = draw("5", frame, tmp_path / "figure")
     assert [axes.get_title(loc="left")[:3] for axes in figure.axes] == ["(a)", "(c)"]
     assert [axes.get_subplotspec().colspan.start for axes in figure.axes] == [0, 1]
     for case, axes in zip("ac", figure.axes, strict=True):
@@ -82,7 +78,7 @@ def test_a_single_client_has_its_cases_side_by_side(tmp_path):
 
 def test_bands_are_the_95_percent_intervals_within_0_and_100(tmp_path):
     frame = metrics(cases="a", clients=(2,), steps=(0, 1, 10), episodes=6)
-    figure = figures.figure_fine_tuning(frame, "omniglot", "fine_tuning", "", None, tmp_path / "figure", way=5)
+    figure = draw("5", frame, tmp_path / "figure")
     bands = {tuple(band.get_facecolor()[0][:3]): band for band in figure.axes[0].collections}
     assert len(bands) == 4
     for label in ("main task", "attack validation"):
@@ -97,7 +93,7 @@ def test_bands_are_the_95_percent_intervals_within_0_and_100(tmp_path):
 
 
 def test_colours_and_styles_mean_what_the_paper_means(tmp_path):
-    figure = figures.figure_meta_training(metrics(ROUNDS), "omniglot", tmp_path / "figure", way=5)
+    figure = draw("3", metrics(ROUNDS), tmp_path / "figure")
     lines = lines_of(figure.axes[1])
     red, green, blue = np.transpose([to_rgb(lines[label].get_color()) for label in LINES])
     main, meta, training, validation, floor_training, floor_validation = range(6)
@@ -115,17 +111,17 @@ def test_colours_and_styles_mean_what_the_paper_means(tmp_path):
 
 @pytest.mark.parametrize(("way", "percent"), [(5, 20), (20, 5)])
 def test_chance_and_the_attacked_round_are_marked(tmp_path, way, percent):
-    figure = figures.figure_meta_training(metrics(ROUNDS), "omniglot", tmp_path / "f", way=way, attack_round=10)
+    figure = draw("3", metrics(ROUNDS), tmp_path / "figure", {"reptile": {"way": way}})
     for axes in figure.axes:
         assert list(lines_of(axes)[f"chance (1/{way})"].get_ydata()) == [percent, percent]
-        assert list(lines_of(axes)["attacked round"].get_xdata()) == [10, 10]
+        assert list(lines_of(axes)["attacked round"].get_xdata()) == [1, 1]
 
 
 def test_lines_that_coincide_all_show(tmp_path):
     """At 100% from the first iteration on, none of the four lies hidden under another, nor do the floors at 0%."""
     frame = metrics(cases="a", clients=(2,))
     frame = frame.assign(value=np.where((frame.model == "clean") & frame.metric.str.startswith("attack"), 0.0, 1.0))
-    figure = figures.figure_fine_tuning(frame, "omniglot", "fine_tuning", "", None, tmp_path / "figure", way=5)
+    figure = draw("5", frame, tmp_path / "figure")
     axes = figure.axes[0]
     with Image.open(tmp_path / "figure.png") as image:
         left, bottom, right, top = axes.get_window_extent().extents * image.size[0] / figure.bbox.width
@@ -139,7 +135,7 @@ def test_lines_that_coincide_all_show(tmp_path):
 def test_each_panel_names_the_lift_that_is_left_at_its_last_step(tmp_path):
     for kind, name, clients in ((PLAIN, "5", (2, 3)), (ROUNDS, "3", (3,))):
         frame = metrics(kind, clients=clients, cases="ac")
-        figure = figures.draw_figure(FIGURES[name], frame, "omniglot", tmp_path / "figure", way=5)
+        figure = draw(name, frame, tmp_path / "figure")
         for (case, client), axes in zip(itertools.product("ac", clients), figure.axes, strict=True):
             rows = frame[(frame.case == case) & (frame.client == client) & (frame.step == 100)]
             words = []
@@ -156,7 +152,7 @@ def test_each_panel_names_the_lift_that_is_left_at_its_last_step(tmp_path):
 def test_what_goes_through_the_last_layer_says_where_the_target_is(tmp_path, order, words):
     for kind, name in ((ROUNDS, "3"), (PLAIN, "5"), (MATCHING, "7")):
         frame = metrics(kind)
-        figure = figures.draw_figure(FIGURES[name], frame, "omniglot", tmp_path / "figure", way=5, order=order)
+        figure = draw(name, frame, tmp_path / "figure", {"evaluation": {"target_output": order}})
         caption = legend_of(figure)[0].get_title().get_text()
         assert (words in caption) == (name != "7")
 
@@ -167,7 +163,7 @@ def test_what_goes_through_the_last_layer_says_where_the_target_is(tmp_path, ord
 def test_the_legend_names_every_line_once_and_hides_nothing(tmp_path):
     for kind in ("3", "5"):
         frame = metrics(ROUNDS if kind == "3" else PLAIN)
-        figure = figures.draw_figure(FIGURES[kind], frame, "omniglot", tmp_path / "figure", way=5)
+        figure = draw(kind, frame, tmp_path / "figure")
         figure.draw_without_rendering()
         legend, labels = legend_of(figure)
         extra = ["chance (1/5)"] + (["attacked round"] if kind == "3" else [])
@@ -180,9 +176,9 @@ def test_the_legend_names_every_line_once_and_hides_nothing(tmp_path):
 
 
 def test_titles_lie_inside_the_figure_and_apart(tmp_path):
-    kind = ("fine_tuning", "glorot_mix_local_1000", 0.3)
+    kind = ("fine_tuning", "noisy-start-local-longer", 0.3)
     frame = metrics(kind, "mini_imagenet", seeds=(0, 1), clients=(2, 3, 4), episodes=2)
-    figure = figures.figure_fine_tuning(frame, "mini_imagenet", *kind, tmp_path / "figure", way=5)
+    figure = draw("A10", frame, tmp_path / "figure", dataset="mini_imagenet")
     figure.draw_without_rendering()
     boxes = [axes.get_tightbbox() for axes in figure.axes]
     assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
@@ -193,7 +189,7 @@ def test_titles_lie_inside_the_figure_and_apart(tmp_path):
 
 
 def test_all_panels_share_their_limits_and_show_0_to_100_percent(tmp_path):
-    figure = figures.figure_fine_tuning(metrics(), "omniglot", "fine_tuning", "", None, tmp_path / "figure", way=5)
+    figure = draw("5", metrics(), tmp_path / "figure")
     assert len({(*axes.get_xlim(), *axes.get_ylim()) for axes in figure.axes}) == 1
     (left, right), (low, high) = figure.axes[0].get_xlim(), figure.axes[0].get_ylim()
     assert left < 0
@@ -210,7 +206,7 @@ def test_ticks_of_iterations_are_legible_for_any_number_of_them(tmp_path):
         ((0,), [0]),
     ):
         frame = metrics(cases="a", clients=(2,), steps=steps, episodes=2)
-        figure = figures.figure_fine_tuning(frame, "omniglot", "fine_tuning", "", None, tmp_path / "figure", way=5)
+        figure = draw("5", frame, tmp_path / "figure")
         axes = figure.axes[0]
         assert [int(label.get_text()) for label in axes.get_xticklabels()] == ticks == list(axes.get_xticks())
         # Early iterations have their share of the axis: the tenth is not in the margin of five hundred.
@@ -224,12 +220,16 @@ def test_ticks_of_iterations_are_legible_for_any_number_of_them(tmp_path):
         ("3", metrics(ROUNDS, episodes=4), ["Omniglot", "8 episodes of 2 clients", "1 seed;", "over episodes"]),
         ("5", metrics(seeds=(0, 1, 2)), ["Omniglot", "supervised", "15 episodes per client", "3 seeds;", "over seeds"]),
         ("7", metrics(MATCHING, clients=(4,)), ["matching", "δ = 0.3", "5 episodes of client 4", "1 seed"]),
-        ("A5", metrics(("matching", "matching_other_episodes", 0.3)), ["another set of evaluation episodes"]),
-        ("A6", metrics(("fine_tuning", "glorot_mix", 0.3), episodes=1), ["Glorot mix", "1 episode per", "no interval"]),
+        ("A5", metrics(("matching", "other-episodes", 0.3)), ["another set of evaluation episodes"]),
+        (
+            "A6",
+            metrics(("fine_tuning", "noisy-start", 0.3), episodes=1),
+            ["Glorot mix", "1 episode per", "no int"],
+        ),
     ],
 )
 def test_titles_say_what_was_measured_how_often(tmp_path, name, frame, parts):
-    figure = figures.draw_figure(FIGURES[name], frame, "omniglot", tmp_path / "figure", way=5)
+    figure = draw(name, frame, tmp_path / "figure")
     title = legend_of(figure)[0].get_title().get_text()
     assert [part for part in parts if part not in title] == []
 
@@ -237,23 +237,23 @@ def test_titles_say_what_was_measured_how_often(tmp_path, name, frame, parts):
 def test_what_was_not_evaluated_is_said_so(tmp_path):
     frame = metrics()
     frame = frame[~((frame.case == "b") & (frame.client == 3))]
-    figure = figures.figure_fine_tuning(frame, "omniglot", "fine_tuning", "", None, tmp_path / "figure", way=5)
+    figure = draw("5", frame, tmp_path / "figure")
     texts = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     assert texts == [[], [], [], ["not evaluated"], [], []]
 
 
 def test_a_missing_metric_is_left_out_of_panel_and_legend(tmp_path):
     frame = metrics(ROUNDS).query("metric != 'main_task'")
-    figure = figures.figure_meta_training(frame, "omniglot", tmp_path / "figure", way=5)
+    figure = draw("3", frame, tmp_path / "figure")
     assert "main task" not in legend_of(figure)[1]
     assert "meta-testing" in legend_of(figure)[1]
 
 
 def test_the_control_of_a_fresh_network_is_drawn_beside_the_papers_delta(tmp_path):
-    fresh = metrics(("matching", "matching", 0.0))
+    fresh = metrics(("matching", "fresh-network", 0.0))
     fresh = fresh.assign(value=np.where(fresh.metric == "meta_testing", 0.5 + fresh.value / 4, 0.0))
-    frame = pd.concat([metrics(MATCHING), fresh, fresh.assign(delta=0.6, value=0.1)])
-    figure = figures.draw_figure(FIGURES["7"], frame, "omniglot", tmp_path / "figure", way=5)
+    frame = pd.concat([metrics(MATCHING), fresh, fresh.assign(defence="matching-0.6", delta=0.6, value=0.1)])
+    figure = draw("7", frame, tmp_path / "figure")
     wanted = fresh[(fresh.metric == "meta_testing") & (fresh.model == "attacked")]
     for (case, client), axes in zip(itertools.product("abc", (2, 3)), figure.axes, strict=True):
         own = wanted[(wanted.case == case) & (wanted.client == client)]
@@ -267,5 +267,5 @@ def test_the_control_of_a_fresh_network_is_drawn_beside_the_papers_delta(tmp_pat
     legend, labels = legend_of(figure)
     assert labels.count("meta-testing, fresh network") == 1
     assert "fresh network: the same defence with δ = 0" in legend.get_title().get_text()
-    alone = figures.draw_figure(FIGURES["7"], metrics(MATCHING), "omniglot", tmp_path / "figure", way=5)
+    alone = draw("7", metrics(MATCHING), tmp_path / "figure")
     assert "fresh network" not in legend_of(alone)[0].get_title().get_text()
