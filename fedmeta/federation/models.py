@@ -22,7 +22,7 @@ def from_named(network: Conv4, named: Mapping[str, Tensor], prefix: str = "") ->
 
     Raises FedmetaError if the tensors are not of this network.
     """
-    shared = torch.empty(network.parameters)
+    shared = torch.empty(network.parameter_count)
     for name, view in network.views(shared).items():
         tensor = named.get(prefix + name)
         if tensor is None or tensor.shape != view.shape:

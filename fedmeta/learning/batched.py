@@ -53,7 +53,7 @@ class Batched:
 
     def run_together(self, starts: Sequence[Start], works: Sequence[Work], observe: Sequence[int]) -> list[Outcome]:
         """Run works of equally many episodes of equal shape: one of each at a time."""
-        size = self.learner.network.parameters
+        size = self.learner.network.parameter_count
         own = [starts[work.start] for work in works]
         taken = torch.tensor([start.taken for start in own], device=self.device)
         second_moments, total, scores, losses = None, 0, [[] for _ in works], None

@@ -135,7 +135,7 @@ class Workers:
     def __init__(self, learner: Learner, samplers: Mapping[str, Sampler], count: int, starts: int, works: int):
         """`starts` and `works` are the largest numbers of them in one call; works that are observed do not count."""
         self.serial, self.count = Serial(learner, samplers), count
-        size = learner.network.parameters
+        size = learner.network.parameter_count
         self.starts = torch.zeros(starts, 2, size).share_memory_()
         self.adapted = torch.zeros(works, 2, size).share_memory_()
 
