@@ -10,7 +10,8 @@ from fedmeta.data.episodes import BenignEpisodes, EpisodeShape, Sampler
 from fedmeta.data.splits import Pool, Split
 from fedmeta.federation.rounds import Federation, LocalTraining, run_round, select
 from fedmeta.learning.conv4 import Conv4
-from fedmeta.learning.engine import Outcome, choose_engine
+from fedmeta.learning.choice import choose_engine
+from fedmeta.learning.engine import Outcome
 from fedmeta.learning.reptile import Supervised
 from fedmeta.progress import Progress
 

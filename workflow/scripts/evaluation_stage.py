@@ -14,7 +14,7 @@ def measure(job, learner_of, starts_of, observe: list[int]):
     from fedmeta.data.episodes import EpisodeShape, EvaluationData
     from fedmeta.evaluation import cases_of, evaluation_samplers, measure
     from fedmeta.federation.training import network_of
-    from fedmeta.learning.engine import choose_engine
+    from fedmeta.learning.choice import choose_engine
 
     settings, client = job.params.settings, job.params.client
     evaluation, reptile = settings["evaluation"], settings["reptile"]
