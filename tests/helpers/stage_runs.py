@@ -9,10 +9,12 @@ import yaml
 from snakemake.iocontainers import Namedlist
 
 from fedmeta.data.bank import ImageClass, write_bank
-from fedmeta.data.splits import Split, draw_split, write_split
+from fedmeta.data.split_drawing import draw_split
+from fedmeta.data.splits import Split, write_split
 from fedmeta.settings import part
 from helpers.project import ROOT
 from helpers.random_bank import make_bank
+from workflow.lib.stages import STAGES as RULES
 
 SETTINGS = {
     "split": {"meta_training_classes": 24, "meta_testing_classes": 6},
@@ -43,10 +45,28 @@ class Job:
     def __init__(self, rule: str, inputs: dict, output: Path, params: dict, threads: int):
         self.rule, self.threads = rule, threads
         self.input, self.output = Namedlist(fromdict=inputs), Namedlist([str(output)])
+        if rule in RULES and "decisions" in RULES[rule].outputs:
+            self.output = Namedlist(
+                fromdict={"model": str(output), "decisions": str(output.with_suffix(".decisions.csv"))}
+            )
         self.params, self.wildcards = (
-            Namedlist(fromdict=params),
+            Namedlist(fromdict={**params, "settings": taken(rule, params["settings"])}),
             Namedlist(fromdict={"dataset": "x", "scope": "excluded"}),
         )
+
+
+def taken(rule: str, settings: Mapping) -> Mapping:
+    """Return those of the settings that a job of the rule is given, all of them for a rule that is not of training."""
+    if rule not in RULES:
+        return settings
+    own: dict = {}
+    for key in RULES[rule].settings:
+        section, _, name = key.partition(".")
+        if name:
+            own.setdefault(section, {})[name] = settings[section][name]
+        else:
+            own[section] = settings[section]
+    return own
 
 
 def small_settings() -> dict:
@@ -86,15 +106,15 @@ def load_stages() -> dict[str, Callable]:
         sys.path.pop(0)
 
 
-def run_all(stages, data: dict, settings: dict, folder: Path, engine: str, threads: int) -> dict[str, bytes]:
+def run_all(scripts, data: dict, settings: dict, folder: Path, engine: str, threads: int) -> dict[str, bytes]:
     """Run the stages one after the other and return what each wrote."""
     folder.mkdir()
     params = {"settings": {**settings, "engine": engine}, "seed": 1, "client": 2}
-    files = {name: folder / f"{name}.{'safetensors' if name in TRAINING else 'csv'}" for name in stages}
+    files = {name: folder / f"{name}.{'safetensors' if name in TRAINING else 'csv'}" for name in scripts}
     models = {"clean": files["pretrain"], "attacked": files["attack"], "after": files["meta_train_after"]}
     keyed = {"keyed": data["attack_training"], "keyed_classes": data["attack_training_classes"]}
-    for name, main in stages.items():
-        inputs = {**data, **keyed} if name == "attack" else dict(data)
+    for name, main in scripts.items():
+        inputs = {**data, **keyed} if name in ("attack", "meta_train_after") else dict(data)
         if name in BEGINNING:
             inputs["model"] = files[BEGINNING[name]]
         elif name not in TRAINING:
