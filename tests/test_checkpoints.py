@@ -36,7 +36,9 @@ def test_errors_of_the_disk_name_the_file_and_the_remedy(tmp_path, number, messa
 
 
 def test_model_file_holds_named_parameters_and_comes_back_whole(tmp_path, network):
-    federation = Federation(network.initial(np.random.default_rng(0)), {2: torch.rand(network.parameters)}, {2: 40}, 3)
+    federation = Federation(
+        network.initial(np.random.default_rng(0)), {2: torch.rand(network.parameter_count)}, {2: 40}, 3
+    )
     write_tensors(tmp_path / "model.safetensors", to_named(network, federation, "round-3/"), {"seed": 1})
     with safe_open(tmp_path / "model.safetensors", "np") as file:
         assert file.get_tensor("round-3/conv2.kernel").shape == (8, 8, 3, 3)

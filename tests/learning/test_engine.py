@@ -80,7 +80,9 @@ def test_workers_observe_what_serial_observes(network, observed, starts, kind):
 @pytest.mark.parametrize("works", [WORKS, CHAINS], ids=["episodes", "chains"])
 def test_batched_equals_serial_but_for_rounding(samplers, works, batch_norm):
     network = Conv4(1, 16, 3, 8, batch_norm)
-    starts = [Start(network.initial(np.random.default_rng(k)), torch.rand(network.parameters), 5) for k in range(3)]
+    starts = [
+        Start(network.initial(np.random.default_rng(k)), torch.rand(network.parameter_count), 5) for k in range(3)
+    ]
     learner = Supervised(network, 1e-3)
     with Serial(learner, samplers) as engine:
         expected = list(engine.run(starts, works))
@@ -126,7 +128,7 @@ def test_batched_predicts_what_serial_predicts(network, observed, starts, kind):
 
 
 def test_divergence_is_one_clear_line(network, samplers):
-    broken = Start.fresh(torch.full((network.parameters,), float("nan")))
+    broken = Start.fresh(torch.full((network.parameter_count,), float("nan")))
     with (
         Workers(Supervised(network, 1e-3), samplers, 2, 3, 6) as engine,
         pytest.raises(FedmetaError, match=r"diverged .* lower inner_learning_rate"),

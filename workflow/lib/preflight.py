@@ -74,7 +74,7 @@ def _require_raw(dataset: str, raw: RawData, images: Path) -> None:
 
 def _check_once(place: Place, jobs: Jobs, made: Made, code: Code) -> None:
     """Raise FedmetaError if the prepared images do not suffice for these settings. What has passed is not repeated."""
-    reached = [code.versions(f"fedmeta/data/{module}.py") for module in ("splits", "requirements", "trigger")]
+    reached = [code.versions(f"fedmeta/data/{module}.py") for module in ("split_drawing", "requirements", "trigger")]
     settings = jobs.settings(place.scenario, place.dataset)
     key = key_of({"settings": settings, "code": reached}, [output.sha256 for output in made.outputs.values()])
     passed, name = read_notes("passed"), f"{place.scenario}/{place.dataset}"
@@ -89,7 +89,8 @@ def check_images(images: str, classes: str, own: Settings) -> None:
 
     from fedmeta.data.bank import ImageBank
     from fedmeta.data.requirements import require_enough
-    from fedmeta.data.splits import Split, draw_split
+    from fedmeta.data.split_drawing import draw_split
+    from fedmeta.data.splits import Split
     from fedmeta.data.trigger import stamp
 
     bank = ImageBank.open(images, classes)
