@@ -9,28 +9,11 @@ import pandas as pd
 from scipy import stats
 
 from fedmeta.errors import FedmetaError
+from fedmeta.evaluation.columns import DTYPES, JOB_COLUMNS
 from fedmeta.files import atomic_path
 
-DTYPES = {
-    "scenario": "str",
-    "dataset": "str",
-    "seed": "int64",
-    "experiment": "str",
-    "model": "str",
-    "case": "str",
-    "client": "Int64",
-    "defence": "str",
-    "delta": "float64",
-    "step": "int64",
-    "episode": "int64",
-    "metric": "str",
-    "value": "float64",
-}
 COLUMNS = list(DTYPES)
 KEY = COLUMNS[:-1]
-# A job's table lacks what its results are called: equal jobs of several scenarios, or several names, are made once.
-NAMES = ["scenario", "defence"]
-JOB_COLUMNS = [column for column in COLUMNS if column not in NAMES]
 # What one mean is reported for; seeds and episodes are what it is taken over.
 SUMMARY_KEY = [column for column in KEY if column not in ("seed", "episode")]
 

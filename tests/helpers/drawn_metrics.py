@@ -8,7 +8,7 @@ import pandas as pd
 
 from fedmeta.reporting import results
 
-PLAIN = ("fine_tuning", "", math.nan)
+PLAIN = ("fine_tuning", "fine_tuning", math.nan)
 MATCHING = ("matching", "matching", 0.3)
 ROUNDS = ("meta_training", "", math.nan)
 
@@ -34,6 +34,6 @@ def metrics(kind=PLAIN, dataset="omniglot", seeds=(0,), cases="abc", clients=(2,
         seeds, ("attacked", "clean"), cases, clients, steps, results.METRICS
     ):
         values = rng.binomial(20, probability(experiment, model, case, metric, step), episodes) / 20
-        name = (dataset, seed, experiment, model, case, client, defence, delta, step)
+        name = ("default", dataset, seed, experiment, model, case, client, defence, delta, step)
         rows += [(*name, episode, metric, value) for episode, value in enumerate(values)]
     return pd.DataFrame(rows, columns=results.COLUMNS).astype(results.DTYPES)

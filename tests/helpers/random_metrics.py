@@ -14,8 +14,12 @@ def metrics(seeds=(0,), clients=(2, 3), steps=(0, 10), episodes=4, cases="ab", r
     rng = np.random.default_rng(rng_seed)
     names = itertools.product(seeds, ("attacked", "clean"), cases, clients, steps, range(episodes), results.METRICS)
     rows = [
-        ("omniglot", seed, "fine_tuning", model, case, client, "", math.nan, step, episode, metric, rng.random())
-        for seed, model, case, client, step, episode, metric in names
+        (
+            *("default", "omniglot", seed, "fine_tuning", model, case, client, "fine_tuning", math.nan),
+            *rest,
+            rng.random(),
+        )
+        for seed, model, case, client, *rest in names
     ]
     frame = pd.DataFrame(rows, columns=results.COLUMNS).astype(results.DTYPES)
     return frame.sample(frac=1, random_state=rng_seed)

@@ -5,10 +5,11 @@ import pytest
 from helpers.random_metrics import metrics
 
 from fedmeta.errors import FedmetaError
+from fedmeta.evaluation.columns import JOB_COLUMNS, NAMES
 from fedmeta.reporting import results
 
-HEADER = "dataset,seed,experiment,model,case,client,defence,delta,step,episode,metric,value\n"
-ROW = "omniglot,0,matching,attacked,a,2,matching,0.3,5,7,attack_training,0.25\n"
+HEADER = "scenario,dataset,seed,experiment,model,case,client,defence,delta,step,episode,metric,value\n"
+ROW = "default,omniglot,0,matching,attacked,a,2,matching,0.3,5,7,attack_training,0.25\n"
 
 
 def write(path, text):
@@ -17,8 +18,8 @@ def write(path, text):
 
 
 def test_fields_arrive_with_their_types_and_empties(tmp_path):
-    plain = "omniglot,1,meta_training,clean,c,,,,0,0,meta_testing,1\n"
-    frame = results.read_metrics([write(tmp_path / "m.csv", HEADER + ROW + plain)])
+    plain = "default,omniglot,1,meta_training,clean,c,,,,0,0,meta_testing,1\n"
+    frame = results.read_metrics(write(tmp_path / "m.csv", HEADER + ROW + plain))
     assert {column: str(dtype) for column, dtype in frame.dtypes.items()} == results.DTYPES
     first, second = frame.to_dict("records")
     assert first["client"] == 2
@@ -34,19 +35,19 @@ def test_fields_arrive_with_their_types_and_empties(tmp_path):
 
 def test_columns_are_found_by_name(tmp_path):
     reversed_text = "".join(",".join(line.split(",")[::-1]) + "\n" for line in (HEADER + ROW).splitlines())
-    straight = results.read_metrics([write(tmp_path / "straight.csv", HEADER + ROW)])
-    backwards = results.read_metrics([write(tmp_path / "backwards.csv", reversed_text)])
+    straight = results.read_metrics(write(tmp_path / "straight.csv", HEADER + ROW))
+    backwards = results.read_metrics(write(tmp_path / "backwards.csv", reversed_text))
     pd.testing.assert_frame_equal(straight, backwards)
 
 
 def test_order_of_files_and_rows_does_not_matter(tmp_path):
-    frame = metrics()
+    frame = metrics().drop(columns=list(NAMES))
     half = len(frame) // 2
     frame[:half].to_csv(tmp_path / "one.csv", index=False)
     frame[half:].to_csv(tmp_path / "two.csv", index=False)
-    paths = [tmp_path / "one.csv", tmp_path / "two.csv"]
-    together = results.read_metrics(paths)
-    pd.testing.assert_frame_equal(together, results.read_metrics(paths[::-1]))
+    paths, names = [tmp_path / "one.csv", tmp_path / "two.csv"], [("default", "fine_tuning")] * 2
+    together = results.gather(paths, names)
+    pd.testing.assert_frame_equal(together, results.gather(paths[::-1], names))
     keys = [tuple(row)[:-1] for row in together.drop(columns="delta").itertuples(index=False)]
     assert keys == sorted(keys)
     assert len(keys) == len(frame)
@@ -54,7 +55,7 @@ def test_order_of_files_and_rows_does_not_matter(tmp_path):
 
 def test_rows_with_empty_fields_come_first(tmp_path):
     rows = [ROW, ROW.replace(",2,", ",,"), ROW.replace(",0.3,", ",,"), ROW.replace(",2,", ",,").replace(",0.3,", ",,")]
-    frame = results.read_metrics([write(tmp_path / "m.csv", HEADER + "".join(rows))])
+    frame = results.read_metrics(write(tmp_path / "m.csv", HEADER + "".join(rows)))
     assert [(pd.isna(row.client), pd.isna(row.delta)) for row in frame.itertuples()] == [
         (True, True),
         (True, False),
@@ -67,7 +68,7 @@ def test_written_metrics_read_back_unchanged_and_bytes_are_stable(tmp_path):
     frame = metrics()
     results.write_metrics(frame, tmp_path / "a.csv")
     results.write_metrics(frame.sample(frac=1, random_state=3), tmp_path / "b.csv")
-    back = results.read_metrics([tmp_path / "a.csv"])
+    back = results.read_metrics(tmp_path / "a.csv")
     results.write_metrics(back, tmp_path / "c.csv")
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes() == (tmp_path / "c.csv").read_bytes()
     assert (tmp_path / "a.csv").read_text().startswith(HEADER)
@@ -91,7 +92,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         ("", "empty"),
         (HEADER, "no rows"),
         (HEADER + ROW + ROW[:-6], "cut off"),
-        (HEADER + ROW + "omniglot,0,matching\n", "line 3: experiment|line 3: model"),
+        (HEADER + ROW + "default,omniglot,0,matching\n", "line 3: model"),
         (HEADER + ROW + "\n", "line 3"),
         (HEADER + ROW.replace(",0.25", ""), "line 2: value cannot be ''"),
         (HEADER + ROW + ROW.replace("\n", ",1\n"), "not a table"),
@@ -109,6 +110,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         (HEADER + ROW.replace(",5,7,", ",5,,"), "episode cannot be ''"),
         (HEADER + ROW.replace("t,0,m", "t,-1,m"), "seed cannot be '-1'"),
         (HEADER + ROW.replace(",2,", ",two,"), "client cannot be 'two'"),
+        (HEADER + ROW.replace(",0,matching,", ",0,,"), "experiment cannot be ''"),
         (HEADER + ROW.replace(",a,", ",d,"), "case cannot be 'd'"),
         (HEADER + ROW.replace("attacked", "poisoned"), "model cannot be 'poisoned'"),
         (HEADER + ROW.replace("attack_training", "accuracy"), "metric cannot be"),
@@ -118,16 +120,33 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_a_broken_file_is_named_with_the_reason(tmp_path, text, reason):
     path = write(tmp_path / "broken.csv", text)
     with pytest.raises(FedmetaError, match=reason) as error:
-        results.read_metrics([path])
+        results.read_metrics(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
 
+JOB_HEADER = ",".join(JOB_COLUMNS) + "\n"
+JOB_ROW = "omniglot,0,matching,attacked,a,2,0.3,5,7,attack_training,0.25\n"
+
+
+def test_a_table_of_a_job_gets_the_names_under_which_it_is_asked_for(tmp_path):
+    path = write(tmp_path / "job.csv", JOB_HEADER + JOB_ROW)
+    names = [("weak", "matching"), ("strong", "matching"), ("strong", "sweep,delta=0.3")]
+    frame = results.gather([path] * 3, names)
+    assert list(frame) == results.COLUMNS
+    assert sorted(zip(frame.scenario, frame.defence, strict=True)) == sorted(names)
+    assert set(frame.value) == {0.25}
+    with pytest.raises(FedmetaError, match="lacks the columns scenario, defence"):
+        results.read_metrics(path)
+    with pytest.raises(FedmetaError, match="unknown columns scenario, defence"):
+        results.gather([write(tmp_path / "named.csv", HEADER + ROW)], [("weak", "matching")])
+
+
 def test_files_that_repeat_each_other_are_both_named(tmp_path):
-    others = [write(tmp_path / f"{step}.csv", HEADER + ROW.replace(",5,", f",{step},")) for step in (6, 5, 7)]
-    again = write(tmp_path / "again.csv", HEADER + ROW.replace("0.25", "0.5"))
+    others = [write(tmp_path / f"{step}.csv", JOB_HEADER + JOB_ROW.replace(",5,", f",{step},")) for step in (6, 5, 7)]
+    again = write(tmp_path / "again.csv", JOB_HEADER + JOB_ROW.replace("0.25", "0.5"))
     with pytest.raises(FedmetaError, match="both measure") as error:
-        results.read_metrics([*others, again])
+        results.gather([*others, again], [("default", "matching")] * 4)
     message = str(error.value)
     assert "5.csv" in message
     assert "again.csv" in message
@@ -137,6 +156,8 @@ def test_files_that_repeat_each_other_are_both_named(tmp_path):
 
 def test_binary_missing_and_no_files_are_refused(tmp_path):
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x81\n")
-    for paths in ([tmp_path / "binary.csv"], [tmp_path / "absent.csv"], []):
+    for path in (tmp_path / "binary.csv", tmp_path / "absent.csv"):
         with pytest.raises(FedmetaError):
-            results.read_metrics(paths)
+            results.read_metrics(path)
+    with pytest.raises(FedmetaError, match="evaluate at least one model"):
+        results.gather([], [])

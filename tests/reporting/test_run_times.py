@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from fedmeta.errors import FedmetaError
-from fedmeta.reporting import results
+from fedmeta.reporting.run_times import run_times
 
+METHODS = {"default": {"plain": "fine_tuning", "mine": "matching"}, "other": {"plain": "matching"}}
 BENCHMARK = (
     "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
     "90.50\t0:01:30\t512.25\t900.00\t400.00\t450.00\t0.04\t0.00\t98.00\t88.70\n"
@@ -29,18 +30,35 @@ def benchmark(folder, name, text=BENCHMARK):
     ("name", "rule", "dataset", "seed", "scope", "wildcards", "paper_minutes"),
     [
         ("aggregate.tsv", "aggregate", "", None, "", "", None),
-        ("resize/glyphs.tsv", "resize", "glyphs", None, "", "", None),
-        ("split/omniglot/seed-0.tsv", "split", "omniglot", 0, "", "", None),
-        ("pretrain/omniglot/seed-12/excluded.tsv", "pretrain", "omniglot", 12, "excluded", "", 250),
-        ("attack/mini_imagenet/seed-1/included.tsv", "attack", "mini_imagenet", 1, "included", "", 450),
-        ("attack/glyphs/seed-1/included.tsv", "attack", "glyphs", 1, "included", "", None),
-        ("fine_tune/omniglot/seed-0/case-b/client-2.tsv", "fine_tune", "omniglot", 0, "", "case-b/client-2", 130),
-        ("defend/omniglot/seed-0/included/delta-0.3.tsv", "defend", "omniglot", 0, "included", "delta-0.3", None),
+        ("resize/default/glyphs.tsv", "resize", "glyphs", None, "", "", None),
+        ("split/default/omniglot/seed-0.tsv", "split", "omniglot", 0, "", "", None),
+        ("pretrain/default/omniglot/seed-12/excluded.tsv", "pretrain", "omniglot", 12, "excluded", "", 250),
+        ("attack/default/mini_imagenet/seed-1/included.tsv", "attack", "mini_imagenet", 1, "included", "", 450),
+        ("attack/default/glyphs/seed-1/included.tsv", "attack", "glyphs", 1, "included", "", None),
+        ("adapt/default/omniglot/seed-0/plain/client-2.tsv", "adapt", "omniglot", 0, "", "plain/client-2", 130),
+        (
+            "adapt/default/omniglot/seed-0/included/mine/client-2.tsv",
+            "adapt",
+            "omniglot",
+            0,
+            "included",
+            "mine/client-2",
+            None,
+        ),
+        (
+            "adapt/other/omniglot/seed-0/included/plain/client-2.tsv",
+            "adapt",
+            "omniglot",
+            0,
+            "included",
+            "plain/client-2",
+            None,
+        ),
     ],
 )
 def test_a_benchmarks_path_names_its_job(tmp_path, name, rule, dataset, seed, scope, wildcards, paper_minutes):
     folder = tmp_path / "logs/benchmarks/project"
-    (row,) = results.run_times([benchmark(folder, name)]).to_dict("records")
+    (row,) = run_times([benchmark(folder, name)], METHODS).to_dict("records")
     assert (row["rule"], row["dataset"], row["scope"], row["wildcards"]) == (rule, dataset, scope, wildcards)
     assert (None if pd.isna(row["seed"]) else row["seed"]) == seed
     assert (None if pd.isna(row["paper_minutes"]) else row["paper_minutes"]) == paper_minutes
@@ -51,7 +69,7 @@ def test_repeated_and_unmeasured_benchmarks(tmp_path):
     repeated = BENCHMARK + "30.50\t0:00:30\t600.00\t900.00\t400.00\t450.00\t0.04\t0.00\t98.00\t10.70\n"
     unmeasured = BENCHMARK.splitlines()[0] + "\n0.02\t0:00:00" + "\tNA" * 8 + "\n"
     paths = [benchmark(tmp_path, "b.tsv", unmeasured), benchmark(tmp_path, "a.tsv", repeated)]
-    first, second = results.run_times(paths).to_dict("records")
+    first, second = run_times(paths, METHODS).to_dict("records")
     assert (first["seconds"], first["max_rss_mb"]) == (60.5, 600)
     assert first["cpu_seconds"] == pytest.approx(49.7)
     assert second["seconds"] == 0.02
@@ -63,11 +81,11 @@ def test_what_snakemake_writes_is_read(tmp_path):
     (tmp_path / "Snakefile").write_text(
         "rule nap:\n"
         "    output: 'out.txt'\n"
-        "    benchmark: 'logs/benchmarks/nap/glyphs/seed-3/excluded.tsv'\n"
+        "    benchmark: 'logs/benchmarks/nap/default/glyphs/seed-3/excluded.tsv'\n"
         "    shell: 'sleep 0.3; touch {output}'\n"
     )
     subprocess.run([sys.executable, "-m", "snakemake", "--cores", "1"], cwd=tmp_path, check=True, capture_output=True)
-    (row,) = results.run_times(tmp_path.glob("logs/benchmarks/**/*.tsv")).to_dict("records")
+    (row,) = run_times(tmp_path.glob("logs/benchmarks/**/*.tsv"), METHODS).to_dict("records")
     assert (row["rule"], row["dataset"], row["seed"], row["scope"]) == ("nap", "glyphs", 3, "excluded")
     assert 0.3 <= row["seconds"] < 30
 
@@ -75,18 +93,18 @@ def test_what_snakemake_writes_is_read(tmp_path):
 def test_what_is_no_benchmark_is_refused(tmp_path):
     broken = [
         write(tmp_path / "elsewhere.tsv", BENCHMARK),
-        benchmark(tmp_path, "attack/omniglot/0/excluded.tsv"),
-        benchmark(tmp_path, "attack/omniglot/seed-0/words.tsv", "a\tb\nc\td\n"),
-        benchmark(tmp_path, "attack/omniglot/seed-0/empty.tsv", ""),
+        benchmark(tmp_path, "attack/default/omniglot/0/excluded.tsv"),
+        benchmark(tmp_path, "attack/default/omniglot/seed-0/words.tsv", "a\tb\nc\td\n"),
+        benchmark(tmp_path, "attack/default/omniglot/seed-0/empty.tsv", ""),
         tmp_path / "logs/benchmarks/absent.tsv",
     ]
     for path in broken:
         with pytest.raises(FedmetaError) as error:
-            results.run_times([path])
+            run_times([path], METHODS)
         assert str(path) in str(error.value)
 
 
 def test_without_benchmarks_the_table_is_empty(tmp_path):
-    table = results.run_times([])
+    table = run_times([], METHODS)
     assert len(table) == 0
-    assert list(table) == list(results.run_times([benchmark(tmp_path, "split/omniglot/seed-0.tsv")]))
+    assert list(table) == list(run_times([benchmark(tmp_path, "split/omniglot/seed-0.tsv")], METHODS))

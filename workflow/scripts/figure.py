@@ -19,7 +19,7 @@ def main(job) -> None:
     kind, norms = job.params.figure["kind"], job.input.get("norms")
     options = plugins.options_type("figure", kind).model_validate(job.params.figure)
     setups = {scenario: Setup.of(given) for scenario, given in job.params.setups.items()}
-    about = About(job.wildcards.dataset, setups, pd.read_csv(norms) if norms else None)
+    about = About(job.wildcards.dataset, setups, pd.read_csv(norms[0]) if norms else None)
     metrics = gather(job.input.tables, job.params.names)
     plugins.load("figure", kind).draw(metrics, options, about, Path(job.output.png).with_suffix(""))
 

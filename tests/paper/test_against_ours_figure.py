@@ -4,9 +4,6 @@ import itertools
 import xml.etree.ElementTree
 
 import pytest
-from fedmeta.reporting.comparison_figure import COLOURS, WIDE_MARK, draw_comparison
-from fedmeta.reporting.scale import scale
-from fedmeta.reporting.verdicts import tolerance
 from helpers.hand_made_metrics import (
     ALL,
     NOISY,
@@ -22,6 +19,10 @@ from helpers.hand_made_metrics import (
 from matplotlib.colors import to_rgb
 from matplotlib.transforms import Bbox
 from PIL import Image
+
+from fedmeta.paper.against_ours_figure import COLOURS, WIDE_MARK, draw_comparison
+from fedmeta.paper.scale import scale
+from fedmeta.paper.verdicts import tolerance
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_every_number_has_a_line_with_what_the_paper_states_and_its_verdict(tabl
 
 
 def test_the_title_tells_the_scale(table, tmp_path):
-    own = scale(settings())
+    own = scale(setup_of(settings()).settings)
     words = " ".join(text.get_text() for text in words_of(draw(table, tmp_path)))
     for part in (
         "at this run's scale",
@@ -147,7 +148,7 @@ def test_words_lie_inside_the_figure_and_apart(table, tmp_path):
 
 def test_a_wide_interval_has_a_hollow_mark_and_a_remark_has_an_asterisk(tmp_path):
     config = settings()
-    config["glorot_mix"]["norms"] = "fresh"
+    config["defences"]["matching"]["norms"] = "fresh"
     frames = [
         measured(ROUNDS, 1, {"attack_training": [0.6, 0.9], "attack_validation": [0.6, 0.6]}, cases="a"),
         measured(matching(0.3), 40, ALL),

@@ -138,7 +138,7 @@ def test_figures_are_alike_only_if_no_wide_interval_hides_a_difference_and_both_
 
 
 def test_local_meta_training_is_held_against_the_same_without_it():
-    kinds = {"A8": ("fine_tuning", "glorot_mix_local_100", 0.3), "A9": ("matching", "matching_local_100", 0.3)}
+    kinds = {"A8": ("fine_tuning", "noisy-start-local", 0.3), "A9": ("matching", "matching-local", 0.3)}
     accuracies = dict.fromkeys(results.METRICS, 0.3)
     own = [measured(kind, 500, accuracies, dataset="mini_imagenet") for kind in (*kinds.values(), NOISY)]
     own += [measured(matching(0.3), 500, {**accuracies, "main_task": 0.4}, dataset="mini_imagenet")]

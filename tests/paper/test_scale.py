@@ -5,34 +5,39 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
-from fedmeta.reporting.paper_settings import BENIGN_EPISODES, SCALE
-from fedmeta.reporting.scale import episodes_after_attack, scale
 from helpers.hand_made_metrics import ALL, NOISY, ROUNDS, SUPERVISED, benchmarks, measured, row_of, settings, table_of
+from helpers.setups import setup_of
 from scipy import stats
-from snakemake.utils import update_config
 
 from fedmeta.attacks.one_shot import inner_steps
-from fedmeta.reporting import comparison, paper
+from fedmeta.paper import against_ours
+from fedmeta.paper import numbers as paper
+from fedmeta.paper.scale import episodes_after_attack, scale
+from fedmeta.paper.stated_settings import BENIGN_EPISODES, SCALE
+from fedmeta.settings import lay
 
 TIMES = ["T-pretrain-O", "T-attack-O", "T-finetune-O", "T-post-O"]
 
 RUN = {
     "data": {"size": 28},
-    "federation": {"selected": 3},
+    "federation": {"selected": 3, "aggregation": {"method": "weighted_sum"}},
     "model": {"filters": 64},
     "reptile": {"way": 5, "shot": 10, "inner_batch": 10, "meta_batch": 5, "inner_learning_rate": 0.001},
     "pretrain": {"rounds": 220, "meta_steps": 2, "outer_learning_rate": [0.1, 0.1]},
-    "attack": {"meta_steps": 80, "meta_batch": 4, "inner_epochs": 6, "outer_learning_rate": 0.3},
+    "attack": {"method": "one_shot", "meta_steps": 80, "meta_batch": 4, "inner_epochs": 6, "outer_learning_rate": 0.3},
     "meta_train_after": {"rounds": 10, "meta_steps": 4},
     "evaluation": {"episodes": 8, "cases": ["a", "b", "c"]},
-    "fine_tuning": {"iterations": [0, 20, 500]},
+    "defences": {
+        "fine_tuning": {"method": "fine_tuning", "iterations": [0, 20, 500]},
+        "matching": {"method": "matching"},
+    },
 }
 
 
 def test_the_scale_is_what_the_settings_amount_to():
     config = copy.deepcopy(RUN)
     row = row_of("O-1a-train", measured(ROUNDS, 1, ALL), config={"omniglot": config})
-    assert row[list(comparison.SCALE)].to_list() == [220 * 2 * 5 * 3, 80 * 4 * 30, 9, 64, 28]
+    assert row[list(against_ours.SCALE)].to_list() == [220 * 2 * 5 * 3, 80 * 4 * 30, 9, 64, 28]
     for epochs, shot, batch in ((6, 10, 10), (0.5, 15, 10), (1, 3, 4)):
         config["attack"]["inner_epochs"] = epochs
         config["reptile"].update(shot=shot, inner_batch=batch)
@@ -51,11 +56,12 @@ def test_the_papers_overlay_has_the_papers_scale():
 @pytest.mark.parametrize(("dataset", "benign"), [("omniglot", 50), ("mini-imagenet", 100)])
 def test_the_papers_overlay_has_the_papers_benign_rounds_after_the_attacked_one(dataset, benign):
     config = settings("paper.yaml")
-    update_config(config, config["overrides"].get(dataset.replace("-", "_"), {}))
-    assert scale(config)["rounds_after"] == SCALE[dataset]["rounds_after"] == benign
+    config = lay(config, config["overrides"].get(dataset.replace("-", "_"), {}))
+    own = setup_of(config).settings
+    assert scale(own)["rounds_after"] == SCALE[dataset]["rounds_after"] == benign
     after = paper.MOMENTS[f"after {benign} rounds"].latest
     assert max(config["evaluation"]["rounds"]) == config["meta_train_after"]["rounds"] == after == 1 + benign
-    assert episodes_after_attack(after, config) == BENIGN_EPISODES[dataset]
+    assert episodes_after_attack(after, own) == BENIGN_EPISODES[dataset]
 
 
 def test_run_times_are_scaled_to_the_papers_amount_of_work():
@@ -63,8 +69,8 @@ def test_run_times_are_scaled_to_the_papers_amount_of_work():
     times = benchmarks(
         pretrain__excluded=0.15 * 6600,  # the paper: 250 minutes for 100,000, that is 0.15 s each
         attack__excluded=0.03 * 1920 * 2,  # 1,250 minutes for 2,500,000: 0.03 s; here twice that
-        fine_tune__excluded=1 * 500 * 8 * 2 * 2,  # one case and meta-testing, two models; 0.195 s: five times
-        fine_tune__included=1 * 500 * 8 * 3 * 2,
+        adapt__excluded=1 * 500 * 8 * 2 * 2,  # one case and meta-testing, two models; 0.195 s: five times
+        adapt__included=1 * 500 * 8 * 3 * 2,
         meta_train_after__included=1.2 * 9 * 4 * 5 * 3,  # 80 minutes for 50,000: 0.096 s; here 12.5 times
     )
     frames = [measured(ROUNDS, 1, ALL), measured(SUPERVISED, 500, ALL)]
@@ -80,14 +86,14 @@ def test_run_times_are_scaled_to_the_papers_amount_of_work():
     "other",
     [
         {"seed": 7},
-        {"rule": "fine_tune", "wildcards": "plain/client-3"},
-        {"rule": "fine_tune", "wildcards": "glorot_mix-0.3/client-2"},
+        {"rule": "adapt", "wildcards": "fine_tuning/client-3"},
+        {"rule": "adapt", "wildcards": "noisy-start/client-2"},
         {"scope": "included"},
         {"dataset": "glyphs"},
     ],
 )
 def test_run_times_left_from_other_work_do_not_count(other):
-    seconds = dict.fromkeys(("pretrain", "attack", "fine_tune", "meta_train_after"), 500.0)
+    seconds = dict.fromkeys(("pretrain", "attack", "adapt", "meta_train_after"), 500.0)
     times = benchmarks(**{f"{rule}__excluded": value for rule, value in seconds.items()})
     frames = [measured(ROUNDS, 1, ALL, cases="a"), measured(SUPERVISED, 500, ALL, cases="a")]
     rows = table_of(*frames, times=times, config={"omniglot": RUN}).loc[TIMES]
@@ -98,8 +104,8 @@ def test_run_times_left_from_other_work_do_not_count(other):
 
 
 def test_run_times_of_every_variant_and_client_among_the_metrics_count():
-    times = benchmarks(fine_tune__excluded=500.0)
-    noisy = times.assign(wildcards="glorot_mix-0.3/client-2", seconds=1500.0)
+    times = benchmarks(adapt__excluded=500.0)
+    noisy = times.assign(wildcards="noisy-start/client-2", seconds=1500.0)
     frames = [measured(kind, 500, ALL, cases="a") for kind in (SUPERVISED, NOISY)]
     row = row_of("T-finetune-O", *frames, times=pd.concat([times, noisy]), config={"omniglot": RUN})
     assert row["mean"] == pytest.approx(1000 / (500 * 8 * 2 * 2) * 40_000 / 60)

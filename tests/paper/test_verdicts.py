@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from fedmeta.reporting.verdicts import Interval, every, tolerance, tolerance_of_difference, verdict
+
+from fedmeta.paper.verdicts import Interval, every, tolerance, tolerance_of_difference, verdict
 
 
 def interval(low, high):

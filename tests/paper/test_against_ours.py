@@ -16,9 +16,11 @@ from helpers.hand_made_metrics import (
     settings,
     table_of,
 )
+from helpers.setups import figure_of
 from scipy import stats
 
-from fedmeta.reporting import contents, paper, results
+from fedmeta.paper import numbers as paper
+from fedmeta.reporting import run_times
 
 # What the paper's vocabulary means
 
@@ -36,7 +38,9 @@ def test_every_number_of_the_paper_is_measured_by_what_its_figure_shows():
     for row in NUMBERS[NUMBERS.metric != "minutes"].itertuples():
         asked = paper.quantity(row)
         for term in filter(None, (asked.term, asked.minus)):
-            assert term.content == contents.contents_of(term.figure, settings())[0], row.id
+            shown = figure_of(term.figure, settings())
+            assert [term.defence] == list(shown.defences or [""]), row.id
+            assert (shown.kind == "over_rounds") == (term.moment.unit == "round"), row.id
             assert set(term.cases) <= set("abc"), row.id
         assert row.figure.startswith(("A3", asked.term.figure)), row.id
 
@@ -44,7 +48,7 @@ def test_every_number_of_the_paper_is_measured_by_what_its_figure_shows():
 def test_run_times_are_those_of_the_table_of_run_times():
     minutes = NUMBERS[NUMBERS.metric == "minutes"]
     stated = {(paper.WORK[row.when].rule, row.dataset.replace("-", "_")): row.percent for row in minutes.itertuples()}
-    assert stated == results.PAPER_MINUTES
+    assert stated == run_times.PAPER_MINUTES
 
 
 # What to know before a verdict is trusted
@@ -55,17 +59,19 @@ def test_a_mix_or_a_matching_network_that_is_not_the_papers_is_noted():
     frames.append(measured(NOISY, 500, ALL))
     config = settings("paper.yaml")
     assert set(table_of(*frames, config={"omniglot": config}).note[["O-3-meta", "O-2-main", "O-3ab-attack"]]) == {""}
-    config["glorot_mix"]["norms"] = "fresh"
-    config["matching"].update(gates=False, scales=False)
+    config["defences"]["matching"].update(norms="fresh", gates=False, scales=False)
+    config["defences"]["noisy-start"] = {"norms": "fresh", "delta": 0.5}
     table = table_of(*frames, config={"omniglot": config})
-    false = "matching.gates false for true, matching.scales false for true"
-    other = f"not as in the paper: glorot_mix.norms fresh for shared, {false}"
+    fresh, false = "norms fresh for shared", "gates false for true, defences.matching.scales false for true"
+    matched, noisy = f"defences.matching.{fresh}, defences.matching.{false}", "defences.noisy-start.delta 0.5 for 0.3"
+    noisy += f", defences.noisy-start.{fresh}"
+    other = f"not as in the paper: {matched}"
     assert set(table.note[["O-3-meta", "O-3ab-attack"]]) == {other}
-    assert table.note["O-A6"].endswith(other)
+    assert table.note["O-A6"].endswith(f"not as in the paper: {noisy}, {matched}")
     assert set(table.note[["O-2-main", "O-1a-train"]]) == {""}
-    mini = measured(("fine_tuning", "glorot_mix", 0.3), 500, ALL, dataset="mini_imagenet")
-    noisy = row_of("M-A7ab", mini, measured(ROUNDS, 1, ALL, dataset="mini_imagenet"), config={"mini_imagenet": config})
-    assert noisy.note == "not as in the paper: glorot_mix.norms fresh for shared"
+    mini = measured(NOISY, 500, ALL, dataset="mini_imagenet")
+    row = row_of("M-A7ab", mini, measured(ROUNDS, 1, ALL, dataset="mini_imagenet"), config={"mini_imagenet": config})
+    assert row.note == f"not as in the paper: {noisy}"
 
 
 def test_training_that_is_not_the_papers_is_noted_where_it_matters():
@@ -75,7 +81,7 @@ def test_training_that_is_not_the_papers_is_noted_where_it_matters():
     note = table_of(*frames, config=config).note
     attacker = "attack.outer_learning_rate 0.3 for 0.1, attack.meta_batch 4 for 5"
     assert note["O-1a-train"] == f"not as in the paper: {attacker}"
-    assert note["O-pre"] == "not as in the paper: pretrain.outer_learning_rate 1.0 to 0.05 for 0.1 to 0.1"
+    assert note["O-pre"] == "not as in the paper: pretrain.outer_learning_rate 1 to 0.05 for 0.1 to 0.1"
     for part in (attacker, "pretrain.outer_learning_rate", "reptile.inner_learning_rate 0.003 for 0.001"):
         assert part in note["M-1a-meta"]
     assert "attack." not in note["M-pre"]
@@ -156,7 +162,7 @@ def test_a_defence_without_the_undefended_and_a_model_without_its_floor_are_miss
 
 
 def test_another_delta_or_defence_is_another_measurement():
-    frames = [measured(matching(0.4), 50, ALL), measured(("matching", "matching_other_episodes", 0.3), 50, ALL)]
+    frames = [measured(matching(0.4), 50, ALL), measured(("matching", "other-episodes", 0.3), 50, ALL)]
     assert row_of("O-3-meta", *frames)["note"] == "not in this run: needs figure 7"
 
 
