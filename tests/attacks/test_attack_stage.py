@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.naive import adapt_naively
-from helpers.stage_runs import Job, taken, with_adam
+from helpers.stage_runs import RULES, Job, with_adam
 from safetensors.torch import load, load_file
 
 from fedmeta.attacks.poisoned import AttackEpisodes
@@ -13,6 +13,7 @@ from fedmeta.data.episodes import BenignEpisodes, EpisodeShape
 from fedmeta.data.splits import Split, read_split
 from fedmeta.federation.training import Stage
 from fedmeta.settings import part
+from workflow.lib.jobs import chosen
 
 WEIGHTS = [0.4, 1.2, 0.1, 0.8]
 NAME = "attacked round"  # under which the stage draws
@@ -47,7 +48,7 @@ def attack(stages, stage_data, settings, pretrained, output):
 
 def stage_of(stage_data, settings, included=False) -> Stage:
     bank = ImageBank.open(stage_data["images"], stage_data["classes"])
-    own = part(taken("attack", settings))
+    own = part(chosen(settings, RULES["attack"].settings))
     return Stage(NAME, bank, Split(read_split(stage_data["split"]), bank), 1, included, own, 1)
 
 
