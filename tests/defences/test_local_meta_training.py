@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from naive import adapt_naively
+from helpers.naive import adapt_naively
+from helpers.stage_runs import Job, run_all, with_adam
 from safetensors.torch import load_file
-from stage_runs import Job, chosen, run_all, with_adam, workflow_stages
 
 from fedmeta.checkpoints import Unfinished
 from fedmeta.data.episodes import BenignEpisodes, EpisodeShape
@@ -14,6 +14,8 @@ from fedmeta.defences.interface import Client
 from fedmeta.federation.client_models import read_client_model
 from fedmeta.learning.conv4 import Conv4
 from fedmeta.settings import part
+from workflow.lib.jobs import chosen
+from workflow.lib.stages import STAGES
 
 ENTRY = {"method": "local_meta_training", "episodes": 5, "outer_learning_rate": 0.8}  # 3 meta-batches of 2
 NETWORK = Conv4(1, 16, 3, filters=8)
@@ -64,7 +66,7 @@ def test_the_file_is_the_clients_model_with_its_own_adam_state(stages, stage_dat
 def test_it_goes_on_from_unfinished_work(stages, stage_data, settings, attacked, tmp_path):
     """Stopped after the first meta-step and run again: the same bytes as without a stop."""
     expected = repair(stages, stage_data, settings, attacked, tmp_path / "repaired.safetensors")
-    own = part(chosen({**settings, "engine": "serial"}, workflow_stages["repair"].settings))
+    own = part(chosen({**settings, "engine": "serial"}, STAGES["repair"].settings))
     bank, split = open_split(stage_data)
 
     class Stop(Exception):

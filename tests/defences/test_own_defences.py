@@ -5,8 +5,8 @@ import re
 
 import pytest
 import torch
+from helpers.stage_runs import ROOT, Job, evaluated_client, run_all, with_adam
 from safetensors.torch import load_file
-from stage_runs import ROOT, Job, evaluated_client, run_all, with_adam
 
 from fedmeta.defences import fine_tuning
 from fedmeta.defences.interface import Rates, load_method, repaired
