@@ -85,8 +85,8 @@ class Work:
             self.key = ""
         record_of(self.outputs[0]).unlink(missing_ok=True)
         for path in self.outputs:
-            kept(path).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # not every file system has hard links
+                kept(path).unlink(missing_ok=True)
                 _link(Path(path), kept(path))
         made = self._record()
         if made and reusable:

@@ -101,6 +101,14 @@ def test_without_hard_links_there_is_nothing_to_take(monkeypatch):
     assert not doubts(lambda path: True)
 
 
+def test_where_something_is_in_the_way_there_is_nothing_to_take():
+    kept("results/a/one").mkdir()
+    make()
+    assert kept("results/a/one").is_dir()
+    assert not work().restore()
+    assert not doubts(lambda path: True)
+
+
 class TestStore:
     @pytest.fixture(autouse=True)
     def shared(self, tmp_path, monkeypatch):
