@@ -121,6 +121,6 @@ def after_failure() -> None:
     """Say which stages were killed: all that they can leave behind themselves is a lock."""
     for path in abandoned(FOLDERS):
         logger.error(
-            f"error: the stage that makes {path} was killed, probably out of memory: lower threads or free some "
-            "memory, and run again"
+            f"error: the stage that makes {path} was killed, probably out of memory: lower threads, free some memory, "
+            "or on Slurm raise mem_mb, and run again"
         )
