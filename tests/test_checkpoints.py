@@ -85,6 +85,18 @@ def test_unfinished_work_is_taken_up_only_under_its_own_key(tmp_path, caplog):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_in_the_place_of_unfinished_work_is_passed_over(tmp_path, caplog):
+    work = Unfinished(tmp_path / "model", "key", interval=0)
+    work.path.mkdir()
+    assert work.load() is None
+    assert "not a whole file of unfinished work" in caplog.text
+    work.save_if_due(lambda: {"x": torch.arange(3)})
+    assert "could not be saved, going on without: cannot write" in caplog.text
+    assert "remove the file or folder in its place" in caplog.text
+    work.remove()
+    assert [path.name for path in tmp_path.iterdir()] == [work.path.name]
+
+
 def test_unfinished_work_is_saved_only_when_due(tmp_path):
     work = Unfinished(tmp_path / "model", "key", interval=1000)
     work.save_if_due(lambda: pytest.fail("not due"))

@@ -75,7 +75,10 @@ def as_images(images: np.ndarray, device: str = "cpu") -> Tensor:
 def check_finite(values: Tensor, name: tuple[int, ...]) -> None:
     """Raise FedmetaError when training has diverged."""
     if not bool(torch.isfinite(values).all()):
-        raise FedmetaError(f"training diverged (NaN or infinity) in episode {name}: lower inner_learning_rate")
+        raise FedmetaError(
+            f"training diverged (NaN or infinity) in episode {name}: lower inner_learning_rate, "
+            "federation.weight or attack.boost"
+        )
 
 
 def by_sampler(learners: Learners, samplers: Mapping[str, Sampler]) -> dict[str, Learner]:

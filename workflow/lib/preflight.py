@@ -47,9 +47,12 @@ def resize_params(place: Place, jobs: Jobs, raw: RawData, code: Code) -> dict:
 
 def check_folders() -> None:
     """Raise FedmetaError about a folder that cannot be written, which Snakemake would find out late."""
-    for top in WRITTEN:
+    for top in ("data", *WRITTEN):
         if os.path.islink(top) and not os.path.exists(top):
             raise FedmetaError(f"{top} is a link to nothing: make the folder that it points to, or remove the link")
+        if os.path.exists(top) and not os.path.isdir(top):
+            raise FedmetaError(f"{top} is a file, where a folder must be: move it away and run again")
+    for top in WRITTEN:
         for folder, _, _ in os.walk(top):
             if not os.access(folder, os.W_OK):
                 raise FedmetaError(f"cannot write {folder}: make it writable and run again")
