@@ -91,8 +91,8 @@ MUTANTS = (
     Mutant(
         "batched: shapes ignored",
         "fedmeta/learning/batched.py",
-        "setdefault((self.samplers[work.sampler].shape, len(work.episodes))",
-        "setdefault((",
+        "self.samplers[work.sampler].shape, len(work.episodes))",
+        "len(work.episodes))",
         "learning/test_engine.py",
     ),
     Mutant(
