@@ -72,7 +72,7 @@ def behind(metrics: pd.DataFrame, times: pd.DataFrame, made_by: Mapping[str, Map
             names["adapt", scenario, row.dataset, row.seed, row.scope, f"{name}/client-{row.client}"] = row.defence
     columns = (times[["rule", "scenario", "dataset", "seed", "scope"]], times.wildcards.fillna(""))
     jobs = list(pd.concat(columns, axis=1).itertuples(index=False, name=None))
-    return times.assign(defence=[names.get(job) for job in jobs])[[job in names for job in jobs]]
+    return times.assign(defence=[names.get(job) for job in jobs])[np.array([job in names for job in jobs], bool)]
 
 
 def _not_scaled(dataset: str, setup: Setup) -> list[str]:

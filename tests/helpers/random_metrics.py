@@ -8,6 +8,8 @@ import pandas as pd
 
 from fedmeta.reporting import results
 
+METHOD = "fine_tuning"
+
 
 def metrics(seeds=(0,), clients=(2, 3), steps=(0, 10), episodes=4, cases="ab", rng_seed=0):
     """Return random accuracies with every combination of the arguments, in a shuffled order."""

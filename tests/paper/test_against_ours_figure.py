@@ -14,6 +14,7 @@ from helpers.hand_made_metrics import (
     matching,
     measured,
     settings,
+    setup_of,
     table_of,
 )
 from matplotlib.colors import to_rgb
@@ -116,7 +117,7 @@ def test_the_band_is_where_a_whole_interval_agrees(tmp_path):
 
 def test_the_title_names_the_settings_that_are_not_the_papers(table, tmp_path):
     words = " ".join(text.get_text() for text in words_of(draw(table, tmp_path)))
-    assert "Ours for the paper's: pretrain.outer_learning_rate 1.0 to 0.1 for 0.1 to 0.1, attack.outer" in words
+    assert "Ours for the paper's: pretrain.outer_learning_rate 1 to 0.1 for 0.1 to 0.1, attack.outer" in words
     config = {"omniglot": settings("paper.yaml")}
     same = table_of(measured(ROUNDS, 1, ALL), config=config)
     assert not any("Ours for" in text.get_text() for text in words_of(draw(same, tmp_path)))

@@ -1,16 +1,21 @@
 """The scale of a run, and its times scaled to the paper's amount of work."""
 
 import copy
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.hand_made_metrics import ALL, NOISY, ROUNDS, SUPERVISED, benchmarks, measured, row_of, settings, table_of
+from helpers.hand_made_metrics import (
+    ALL, NOISY, NUMBERS, ROUNDS, SUPERVISED, benchmarks, measured, row_of, settings, table_of,
+)
 from helpers.setups import setup_of
 from scipy import stats
 
 from fedmeta.attacks.one_shot import inner_steps
 from fedmeta.paper import against_ours
+from fedmeta.paper.run_times import behind
 from fedmeta.paper import numbers as paper
 from fedmeta.paper.scale import episodes_after_attack, scale
 from fedmeta.paper.stated_settings import BENIGN_EPISODES, SCALE
@@ -147,8 +152,23 @@ def test_run_times_agree_if_their_interval_does_and_are_of_an_order_of_magnitude
     assert row.note.startswith("some jobs within") == (verdict == "unknown")
 
 
-def test_nothing_done_has_no_speed():
-    config = {**RUN, "meta_train_after": {"rounds": 1, "meta_steps": 4}}
-    times = benchmarks(meta_train_after__excluded=5.0)
-    table = table_of(measured(ROUNDS, 1, ALL), times=times, config={"omniglot": config})
-    assert table.note["T-post-O"] == "not in this run: needs episodes of meta_train_after"
+def test_an_attack_without_training_has_no_speed_and_no_steps():
+    setup = setup_of(RUN)
+    given = replace(setup, settings=setup.settings.model_copy(update={"attack": SimpleNamespace(method="given")}))
+    frame = measured(ROUNDS, 1, ALL)
+    times = behind(frame, benchmarks(attack__excluded=5.0), {})
+    table = against_ours.compare(NUMBERS, frame, times, {"omniglot": given}).set_index("id")
+    assert table.note["T-attack-O"] == "not in this run: needs inner epochs of attack"
+    assert table.attack_inner_steps.isna().all()
+    assert "attack.method given for one_shot" in table.note["O-1a-train"]
+
+
+def test_times_of_jobs_that_another_scenario_has_made_count():
+    frame = pd.concat([measured(ROUNDS, 1, ALL), measured(SUPERVISED, 500, ALL)])
+    times = pd.concat([benchmarks(pretrain__excluded=990.0), benchmarks(adapt__excluded=500.0)])
+    elsewhere = times.assign(scenario="first", wildcards=times.wildcards.str.replace("fine_tuning", "plain"))
+    table = table_of(frame, times=elsewhere, config={"omniglot": RUN})
+    assert "needs a run time" in table.note["T-pretrain-O"]
+    made_by = {"omniglot": {"pretrain": "first", "adapt/fine_tuning": "first/plain"}}
+    again = table_of(frame, times=elsewhere, config={"omniglot": RUN}, made_by=made_by).loc[TIMES]
+    assert list(again["mean"])[:3:2] == pytest.approx([250, 500 / (500 * 8 * 2 * 2) * 40_000 / 60])

@@ -90,7 +90,7 @@ def test_a_bound_holds_on_its_side_alone_and_learning_is_more_than_half_way_from
     [(0.24, "agrees"), (0.25, "differs"), (0.16, "agrees"), (0.1, "differs"), ([0.2, 0.3], "unknown")],
 )
 def test_a_paper_value_at_chance_has_no_direction(accuracy, verdict):
-    frame = measured(("fine_tuning", "glorot_mix_local_100", 0.3), 10, {"main_task": accuracy}, dataset="mini_imagenet")
+    frame = measured(("fine_tuning", "noisy-start-local", 0.3), 10, {"main_task": accuracy}, dataset="mini_imagenet")
     assert verdict_of("M-A8a", frame) == verdict
 
 
@@ -143,7 +143,7 @@ def test_that_fine_tuning_takes_less_than_10_points_from_an_attack_needs_an_atta
 
 
 def test_the_start_of_fine_tuning_is_later_than_where_every_noisy_start_is_at_chance():
-    noisy = ("fine_tuning", "glorot_mix_local_100", 0.3)
+    noisy = ("fine_tuning", "noisy-start-local", 0.3)
     steps = {0: 0.2, 1: 0.2, 10: 0.4, 50: 0.6}
     frames = [measured(noisy, k, {"main_task": v}, dataset="mini_imagenet") for k, v in steps.items()]
     row = row_of("M-A8a", *frames)

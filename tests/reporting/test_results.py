@@ -118,7 +118,7 @@ def test_what_does_not_apply_is_a_group_of_its_own():
     table = results.summarise(pd.concat([frame, frame.assign(defence="glorot_mix", delta=0.3)]))
     assert table["client"].isna().all()
     assert len(table) == 2 * 2 * 2 * 2 * 4
-    assert (table["delta"] == 0.3).sum() == (table["delta"].isna() & (table["defence"] == "")).sum() == 32
+    assert (table["delta"] == 0.3).sum() == (table["delta"].isna() & (table["defence"] == "fine_tuning")).sum() == 32
 
 
 def test_lift_is_the_difference_of_each_episodes_pair():
