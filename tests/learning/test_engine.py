@@ -105,7 +105,7 @@ def test_batched_runs_works_of_different_shapes_in_one_call(network, samplers, b
     works = [
         Work(0, "attacker", ((0, 4, 0), (0, 4, 1), (0, 4, 2))),
         Work(1, "user 2", ((0, 2, 0), (0, 2, 1))),
-        Work(0, "attacker", ((0, 4, 3),)),
+        Work(0, "attacker", ((0, 4, 3), (0, 4, 4))),
         Work(2, "user 3", ((0, 3, 0), (0, 3, 1))),
     ]
     learner = Supervised(network, 1e-3)
@@ -113,7 +113,7 @@ def test_batched_runs_works_of_different_shapes_in_one_call(network, samplers, b
         expected = list(engine.run(starts, works))
     with Batched(learner, samplers, "cpu", width=3) as engine:
         outcomes = list(engine.run(starts, works))
-    assert [outcome.adapted.taken for outcome in outcomes] == [21, 6, 7, 6]
+    assert [outcome.adapted.taken for outcome in outcomes] == [21, 6, 14, 6]
     for outcome, reference in zip(outcomes, expected, strict=True):
         torch.testing.assert_close(outcome.adapted.parameters, reference.adapted.parameters, rtol=0, atol=1e-4)
 
