@@ -38,8 +38,10 @@ bench: setup ## time episodes against what people write and against the bare con
 why: setup ## say which stages would run, and for what reason, without running them
 	@$(SNAKEMAKE) --dry-run | $(BIN)/python workflow/why.py
 
-lint: setup ## check style and the workflow's own lint
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile workflow && $(BIN)/snakemake --lint
+lint: setup ## check style, types and the workflow's own lint
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/pyright
+	$(BIN)/snakemake --lint
 
 lock: setup ## write requirements.lock anew from what is installed
 	$(BIN)/python -m pip freeze --exclude-editable | grep -vE '^(nvidia|cuda|triton)' > requirements.lock

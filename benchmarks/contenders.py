@@ -16,7 +16,9 @@ from torch import nn
 
 from fedmeta.data.bank import ImageBank, ImageClass
 from fedmeta.data.episodes import BenignEpisodes, EpisodeShape
+from fedmeta.federation.aggregation.weighted_sum import Options
 from fedmeta.federation.rounds import Federation, LocalTraining, run_round
+from fedmeta.federation.server import Server
 from fedmeta.learning.conv4 import MODULES, Conv4
 from fedmeta.learning.engine import Serial, Start, Work, Workers, prepare_process
 from fedmeta.learning.reptile import Supervised
@@ -152,12 +154,13 @@ def federation(users: int, images: Images) -> Callable[[], Speed]:
     learner, samplers = learner_and_samplers(images, users)
     engine, random = ENGINES.enter_context(Serial(learner, samplers)), np.random.default_rng(2)
     state = Federation(learner.network.initial(random))
+    server = Server(1 / USERS, Options(method="weighted_sum"), 1, "benchmark")
 
     def run() -> Speed:
         began = time.perf_counter()
         chosen = random.choice(users, USERS, replace=False)
         plans = {int(k): LocalTraining(f"user {k}", 1, 1, 0.1) for k in chosen}
-        run_round(engine, state, plans, dict.fromkeys(plans, 1 / USERS), "carry")
+        run_round(engine, state, plans, server, "carry")
         return Speed(time.perf_counter() - began, 1)
 
     return run

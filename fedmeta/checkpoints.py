@@ -1,5 +1,6 @@
 """Models as safetensors, and the unfinished work that a stage goes on from."""
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -90,7 +91,8 @@ class Unfinished:
 
     def remove(self) -> None:
         """Forget the work: it is finished."""
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what stays is taken up only for the same work
+            self.path.unlink()
 
 
 def fingerprint(settings: dict, files: Iterable[str | os.PathLike]) -> str:

@@ -15,7 +15,7 @@ from fedmeta.errors import FedmetaError
 
 @contextlib.contextmanager
 def disk_errors(path: str | os.PathLike) -> Iterator[None]:
-    """Raise FedmetaError about `path` where the block finds that the disk is full or the folder cannot be written."""
+    """Raise FedmetaError about `path` where the block finds the disk full, or `path` one that cannot be written."""
     try:
         yield
     except OSError as error:
@@ -23,6 +23,8 @@ def disk_errors(path: str | os.PathLike) -> Iterator[None]:
             raise FedmetaError(f"no space left for {path}: free some disk space and run again") from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise FedmetaError(f"cannot write {path}: make its folder writable and run again") from error
+        if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY):
+            raise FedmetaError(f"cannot write {path}: remove the file or folder in its place and run again") from error
         raise
 
 

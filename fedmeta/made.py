@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fedmeta import store
 from fedmeta.errors import FedmetaError
-from fedmeta.files import atomic_path
+from fedmeta.files import atomic_path, disk_errors
 
 logger = logging.getLogger(__name__)
 
@@ -62,12 +62,16 @@ class Work:
         self.key = key_of(self.job, self.inputs.values())
 
     def restore(self) -> bool:
-        """Put the outputs in place if they have been made before from the same; tell whether they are there now."""
+        """Put the outputs in place if they have been made before from the same; tell whether they are there now.
+
+        Raises FedmetaError where they cannot be written.
+        """
         made = read_record(self.outputs[0])
         same = made and made.key == self.key and list(made.outputs) == self.outputs
         if same and all(_is_kept(path, output.sha256) for path, output in made.outputs.items()):
             for path in self.outputs:
-                _link(kept(path), Path(path))
+                with disk_errors(path):
+                    _link(kept(path), Path(path))
                 os.utime(path)  # it is newer than what it was made from
             self._record()
             return True
@@ -85,8 +89,8 @@ class Work:
             self.key = ""
         record_of(self.outputs[0]).unlink(missing_ok=True)
         for path in self.outputs:
-            kept(path).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # not every file system has hard links
+                kept(path).unlink(missing_ok=True)
                 _link(Path(path), kept(path))
         made = self._record()
         if made and reusable:

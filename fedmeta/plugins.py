@@ -28,7 +28,7 @@ FOLDERS = {
 # What tells a method from the helpers beside it, and must be in a file of the user's own.
 MARKS = {"reader": "read", "attack": "Options", "aggregation": "Options", "defence": "Options", "figure": "Options"}
 # What `Options` may be made of, beside the options of other methods.
-LIGHT = ("typing", "pydantic", "annotated_types", "collections", "enum", "fedmeta.settings.fields")
+LIGHT = ("typing", "pydantic", "annotated_types", "collections", "collections.abc", "enum", "fedmeta.settings.fields")
 
 
 def names(family: str) -> list[str]:

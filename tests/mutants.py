@@ -25,32 +25,41 @@ class Mutant(NamedTuple):
 
 
 FEDERATION, TRAINING = "fedmeta/federation/rounds.py", "fedmeta/federation/training.py"
-EPISODES, ATTACK = "fedmeta/data/episodes.py", "workflow/scripts/attack.py"
+EPISODES, POISONED = "fedmeta/data/episodes.py", "fedmeta/attacks/poisoned.py"
+SPLITS, SERVER, ONE_SHOT = "fedmeta/data/splits.py", "fedmeta/federation/server.py", "fedmeta/attacks/one_shot.py"
 MUTANTS = (
-    Mutant("no boost", FEDERATION, "plan.boost * (", "(", "attacks/test_attack_stage.py"),
-    Mutant("boost in benign updates", FEDERATION, "plan.boost * (", "3 * (", "attacks/test_attack_stage.py"),
-    Mutant("aggregation weights", TRAINING, "weight[user - 1] if", "weight[0] if", "attacks/test_attack_stage.py"),
-    Mutant("weights of no list", TRAINING, "1 / len(users)", "1.0", "attacks/test_attack_stage.py"),
+    Mutant("no boost", ONE_SHOT, "self.options.boost * (", "(", "attacks/test_attack_stage.py"),
+    Mutant(
+        "boost in benign updates",
+        FEDERATION,
+        "return local - shared",
+        "return 3 * (local - shared)",
+        "attacks/test_attack_stage.py",
+    ),
+    Mutant("aggregation weights", SERVER, "self.weight[user - 1]", "self.weight[0]", "attacks/test_attack_stage.py"),
+    Mutant("weights of no list", SERVER, "1 / len(users)", "1.0", "attacks/test_attack_stage.py"),
     Mutant(
         "no keyed images",
-        EPISODES,
+        POISONED,
         "self.keyed.images[keyed]]",
         "self.keyed.images[keyed] * 0]",
         "attacks/test_attack_stage.py",
     ),
     Mutant(
-        "backdoor-to-target mix", EPISODES, "ratio[0] / sum(ratio)", "ratio[1] / sum(ratio)", "data/test_episodes.py"
+        "backdoor-to-target mix", POISONED, "ratio[0] / sum(ratio)", "ratio[1] / sum(ratio)", "data/test_episodes.py"
     ),
     Mutant("target label", EPISODES, "outputs == way - 1)[0]", "outputs == 0)[0]", "data/test_episodes.py"),
-    Mutant("attacker selected again", TRAINING, "if user != attacker", "if user", "attacks/test_attack_stage.py"),
+    Mutant(
+        "attacker selected again", TRAINING, "if user not in self.attackers", "if user", "attacks/test_attack_stage.py"
+    ),
     Mutant(
         "attacker not selected",
-        ATTACK,
-        "rounds = [attacked_round(attacker, poisoned, benign)]",
-        "rounds = [benign]",
+        ONE_SHOT,
+        "if number == 1 else ()",
+        "if number == 0 else ()",
         "attacks/test_attack_stage.py",
     ),
-    Mutant("pool ignores the case", TRAINING, "if self.included:", "if True:", "attacks/test_attack_stage.py"),
+    Mutant("pool ignores the case", SPLITS, "if included else []", "if True else []", "attacks/test_attack_stage.py"),
     Mutant(
         "queries overlap the support",
         EPISODES,
@@ -82,8 +91,8 @@ MUTANTS = (
     Mutant(
         "batched: shapes ignored",
         "fedmeta/learning/batched.py",
-        "setdefault((self.samplers[work.sampler].shape, len(work.episodes))",
-        "setdefault((",
+        "self.samplers[work.sampler].shape, len(work.episodes))",
+        "len(work.episodes))",
         "learning/test_engine.py",
     ),
     Mutant(

@@ -36,7 +36,9 @@ def test_errors_of_the_disk_name_the_file_and_the_remedy(tmp_path, number, messa
 
 
 def test_model_file_holds_named_parameters_and_comes_back_whole(tmp_path, network):
-    federation = Federation(network.initial(np.random.default_rng(0)), {2: torch.rand(network.parameters)}, {2: 40}, 3)
+    federation = Federation(
+        network.initial(np.random.default_rng(0)), {2: torch.rand(network.parameter_count)}, {2: 40}, 3
+    )
     write_tensors(tmp_path / "model.safetensors", to_named(network, federation, "round-3/"), {"seed": 1})
     with safe_open(tmp_path / "model.safetensors", "np") as file:
         assert file.get_tensor("round-3/conv2.kernel").shape == (8, 8, 3, 3)
@@ -81,6 +83,18 @@ def test_unfinished_work_is_taken_up_only_under_its_own_key(tmp_path, caplog):
     assert "not a whole file of unfinished work" in caplog.text
     work.remove()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_in_the_place_of_unfinished_work_is_passed_over(tmp_path, caplog):
+    work = Unfinished(tmp_path / "model", "key", interval=0)
+    work.path.mkdir()
+    assert work.load() is None
+    assert "not a whole file of unfinished work" in caplog.text
+    work.save_if_due(lambda: {"x": torch.arange(3)})
+    assert "could not be saved, going on without: cannot write" in caplog.text
+    assert "remove the file or folder in its place" in caplog.text
+    work.remove()
+    assert [path.name for path in tmp_path.iterdir()] == [work.path.name]
 
 
 def test_unfinished_work_is_saved_only_when_due(tmp_path):

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from fedmeta import store
+from fedmeta.errors import FedmetaError
 from fedmeta.files import abandoned, exclusive
 from fedmeta.made import Work, kept, read_record, record_of, records
 from workflow.lib.again import doubts, set_clock
@@ -101,6 +102,22 @@ def test_without_hard_links_there_is_nothing_to_take(monkeypatch):
     assert not doubts(lambda path: True)
 
 
+def test_a_folder_in_the_place_of_an_output_is_one_line():
+    make()
+    os.unlink("results/a/two")
+    os.makedirs("results/a/two/inside")
+    with pytest.raises(FedmetaError, match=r"^cannot write results/a/two: remove the file or folder in its place"):
+        work().restore()
+
+
+def test_where_something_is_in_the_way_there_is_nothing_to_take():
+    kept("results/a/one").mkdir()
+    make()
+    assert kept("results/a/one").is_dir()
+    assert not work().restore()
+    assert not doubts(lambda path: True)
+
+
 class TestStore:
     @pytest.fixture(autouse=True)
     def shared(self, tmp_path, monkeypatch):
@@ -165,6 +182,12 @@ class TestDoubts:
         with open("results/a/two", "w") as file:
             file.write("second")
         assert doubts(lambda path: path != "results/a/one") == {"results/a/one": "is not on record"}
+
+    def test_what_cannot_be_read(self):
+        make()
+        os.unlink("results/a/one")
+        os.mkdir("results/a/one")
+        assert doubts(lambda path: True) == {"results/a/one": "cannot be read"}
 
     def test_an_input_that_is_missing_though_nobody_has_recorded_it(self):
         make()

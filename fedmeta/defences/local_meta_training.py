@@ -9,7 +9,8 @@ from pydantic import Field
 from fedmeta.data.episodes import BenignEpisodes, EpisodeShape
 from fedmeta.defences.interface import Client
 from fedmeta.federation.rounds import Federation, LocalTraining, meta_batch
-from fedmeta.learning.engine import Start, choose_engine
+from fedmeta.learning.choice import choose_engine
+from fedmeta.learning.engine import Start
 from fedmeta.learning.reptile import Supervised
 from fedmeta.progress import Progress
 from fedmeta.settings.fields import Count, MethodOptions, Rate

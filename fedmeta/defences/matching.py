@@ -74,12 +74,12 @@ class Matching(Learner):
 
     def split(self, variables: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return views (parameters, gates (way, d), scales (way,)) of the variables."""
-        size = self.network.parameters
+        size = self.network.parameter_count
         gates = variables[size : size + self.gates].unflatten(-1, (self.network.ways, -1))
         return variables[:size], gates, variables[size + self.gates :]
 
     def segments(self, iteration: int) -> Segments:
-        size = self.network.parameters
+        size = self.network.parameter_count
         head = [(slice(size, None), iteration)]
         return head if iteration <= self.warm_up else [(slice(size), iteration - self.warm_up), *head]
 
@@ -113,7 +113,7 @@ class Matching(Learner):
 
     def step(self, variables, second_moment, taken, iteration, support, labels, rows):
         """As `Learner.step`, by the trainer's hand-written passes through the embedding."""
-        size = self.network.parameters
+        size = self.network.parameter_count
         parameters, head = variables[:size], variables[size:].clone().requires_grad_()
         gates, scales = head[: self.gates].unflatten(0, (self.network.ways, -1)), head[self.gates :]
 

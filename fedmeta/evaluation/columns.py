@@ -19,9 +19,8 @@ DTYPES = {
     "metric": "str",
     "value": "float64",
 }
-# What `aggregate` adds: the job of one table does not know under which names its accuracies are asked for.
+# What a job's table lacks, and `aggregate` adds: equal jobs of several scenarios, or several names, are made once.
 NAMES = ("scenario", "defence")
-# The columns of the table that one job writes.
 JOB_COLUMNS = tuple(column for column in DTYPES if column not in NAMES)
 
 # The cases that use the models of each scope: cases (b) and (c) share their training.

@@ -13,8 +13,9 @@ from fedmeta.data.episodes import EpisodeShape, EvaluationData, EvaluationEpisod
 from fedmeta.data.prepared import open_evaluation_data
 from fedmeta.evaluation.columns import SCOPES
 from fedmeta.federation.training import network_of
+from fedmeta.learning.choice import choose_engine
 from fedmeta.learning.conv4 import Conv4
-from fedmeta.learning.engine import Start, Work, choose_engine
+from fedmeta.learning.engine import Start, Work
 from fedmeta.learning.reptile import Learner
 from fedmeta.progress import Progress
 from fedmeta.settings import Settings

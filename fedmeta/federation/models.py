@@ -1,18 +1,21 @@
-"""The shared model as a file: one tensor for each parameter of the network, and every user's Adam state."""
+"""The shared model as a file: a tensor for each parameter of the network, and the state of users and server."""
 
+import os
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from fedmeta.checkpoints import read_tensors
 from fedmeta.errors import FedmetaError
-from fedmeta.federation.rounds import Federation
+from fedmeta.federation.rounds import AGGREGATION, Federation
 from fedmeta.learning.conv4 import Conv4
 
 
 def to_named(network: Conv4, federation: Federation, prefix: str = "") -> dict[str, Tensor]:
-    """Return the shared model's parameters by name, kernels as (out, in, height, width), and Adam's state."""
+    """Return the shared model by name, kernels as (out, in, height, width), with Adam's and the aggregation's state."""
     named = {prefix + name: view.contiguous() for name, view in network.views(federation.shared).items()}
+    named |= {f"{prefix}{AGGREGATION}{name}": tensor for name, tensor in federation.aggregation.items()}
     named |= {f"{prefix}user-{user}.second_moment": moment for user, moment in federation.second_moments.items()}
     return named | {f"{prefix}user-{user}.taken": torch.tensor(taken) for user, taken in federation.taken.items()}
 
@@ -23,7 +26,8 @@ def from_named(network: Conv4, named: Mapping[str, Tensor], prefix: str = "") ->
     Raises FedmetaError if the tensors are not of this network.
     """
     shared = parameters_of(network, named, prefix)
-    state = {name.removeprefix(prefix): tensor for name, tensor in named.items() if name.startswith(f"{prefix}user-")}
+    kept = (f"{prefix}user-", f"{prefix}{AGGREGATION}")
+    state = {name.removeprefix(prefix): tensor for name, tensor in named.items() if name.startswith(kept)}
     return Federation.from_tensors({"shared": shared, "progress": torch.tensor([0, 0]), **state})
 
 
@@ -32,10 +36,18 @@ def parameters_of(network: Conv4, named: Mapping[str, Tensor], prefix: str = "")
 
     Raises FedmetaError if the tensors are not of this network.
     """
-    parameters = torch.empty(network.parameters)
+    parameters = torch.empty(network.parameter_count)
     for name, view in network.views(parameters).items():
         tensor = named.get(prefix + name)
         if tensor is None or tensor.shape != view.shape:
             raise FedmetaError(f"the model file does not fit the network ({prefix + name}): delete it and run again")
         view.copy_(tensor)
     return parameters
+
+
+def read_federation(path: str | os.PathLike, network: Conv4) -> Federation:
+    """Return the shared model of a file with all users' Adam states, at the beginning of a stage.
+
+    Raises FedmetaError for a broken file, and for one of another network.
+    """
+    return from_named(network, read_tensors(path)[0])

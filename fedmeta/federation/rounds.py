@@ -1,29 +1,35 @@
 """Rounds of federated meta-learning (Sec. 2): selection, local training, aggregation."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from fedmeta.draws import generator
-from fedmeta.federation.aggregation.weighted_sum import aggregate
+from fedmeta.federation.server import Server
 from fedmeta.learning.engine import Outcome, Start, Work
 from fedmeta.learning.reptile import meta_step
+
+AGGREGATION = "aggregation."  # begins the names of the tensors that an aggregation keeps
+
+
+def difference(shared: Tensor, local: Tensor) -> Tensor:
+    """Return delta_i = theta_i - theta_G, the update that a benign user sends (Sec. 2)."""
+    return local - shared
 
 
 @dataclass(frozen=True)
 class LocalTraining:
     """What a user does in a round: Reptile on `meta_steps` meta-batches of `meta_batch` (B) episodes.
 
-    `outer_learning_rate` is epsilon; the update is sent multiplied by `boost` (lambda, 1 for a benign user).
+    `outer_learning_rate` is epsilon; `update(shared, local)` is what the user sends of its local model, (P,).
     """
 
     sampler: str
     meta_steps: int
     meta_batch: int
     outer_learning_rate: float
-    boost: float = 1.0
+    update: Callable[[Tensor, Tensor], Tensor] = difference
 
     @property
     def episodes(self) -> int:
@@ -37,7 +43,8 @@ class Federation:
 
     shared: theta_G, (P,); second_moments: Adam's, (P,) by user, after `taken` steps; round: the number of rounds
     aggregated in this stage; step: meta-steps taken in the round under way; local: theta_i, (P,) by user of that
-    round.
+    round; aggregation: the state of the server's method, by name; decisions: what it decided in this stage, as
+    (round from 0, user, weight or 0).
     """
 
     shared: Tensor
@@ -46,10 +53,14 @@ class Federation:
     round: int = 0
     step: int = 0
     local: dict[int, Tensor] = field(default_factory=dict)
+    aggregation: dict[str, Tensor] = field(default_factory=dict)
+    decisions: list[tuple[int, int, float]] = field(default_factory=list)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the state as named tensors, for a file."""
         named = {"shared": self.shared, "progress": torch.tensor([self.round, self.step])}
+        named["decisions"] = torch.tensor(self.decisions, dtype=torch.float64).reshape(-1, 3)
+        named |= {f"{AGGREGATION}{name}": tensor for name, tensor in self.aggregation.items()}
         named |= {f"user-{user}.second_moment": moment for user, moment in self.second_moments.items()}
         named |= {f"user-{user}.taken": torch.tensor(taken) for user, taken in self.taken.items()}
         return named | {f"user-{user}.local": parameters for user, parameters in self.local.items()}
@@ -64,18 +75,15 @@ class Federation:
                 by_user[what][int(user)] = tensor
         taken = {user: int(count) for user, count in by_user["taken"].items()}
         done = named["progress"].tolist()
-        return cls(named["shared"], by_user["second_moment"], taken, *done, by_user["local"])
+        own = {n.removeprefix(AGGREGATION): tensor for n, tensor in named.items() if n.startswith(AGGREGATION)}
+        rows = named["decisions"].tolist() if "decisions" in named else []
+        decisions = [(int(number), int(user), weight) for number, user, weight in rows]
+        return cls(named["shared"], by_user["second_moment"], taken, *done, by_user["local"], own, decisions)
 
     def start_of(self, user: int, parameters: Tensor) -> Start:
         """Return `parameters` with the user's Adam state; a user that never trained has a fresh one."""
         fresh = Start.fresh(parameters)
         return Start(parameters, self.second_moments.get(user, fresh.second_moment), self.taken.get(user, 0))
-
-
-def select(seed: int, stage: str, round_number: int, users: Sequence[int], count: int) -> list[int]:
-    """Return the users that the server selects in a round, `count` (M_r) of `users`, in ascending order."""
-    chosen = generator(seed, f"{stage}: selection", round_number).choice(len(users), count, replace=False)
-    return sorted(users[k] for k in chosen)
 
 
 def meta_batch(engine, federation: Federation, plans: Mapping[int, LocalTraining], adam: str) -> list[Outcome]:
@@ -105,20 +113,23 @@ def run_round(
     engine,
     federation: Federation,
     plans: Mapping[int, LocalTraining],
-    weights: Mapping[int, float],
+    server: Server,
     adam: str,
     after_step: Callable[[list[Outcome], int], None] = lambda outcomes, episodes: None,
 ) -> None:
-    """Run, or finish, a round in place: every user of `plans` trains, the server aggregates by `weights` (alpha).
+    """Run, or finish, a round in place: every user of `plans` trains, the server aggregates.
 
     `after_step(outcomes, episodes)` is called after every meta-step, when `federation` can be saved and gone on from.
     """
     if federation.step == 0:
         federation.local = {user: federation.shared.clone() for user in plans}
+    engine.share(federation.shared)
     while any(federation.step < plan.meta_steps for plan in plans.values()):
         active = {user: plan for user, plan in plans.items() if federation.step < plan.meta_steps}
         outcomes = meta_batch(engine, federation, active, adam)
         after_step(outcomes, sum(plan.meta_batch for plan in active.values()))
-    updates = [plan.boost * (federation.local[user] - federation.shared) for user, plan in plans.items()]
-    federation.shared = aggregate(federation.shared, updates, [weights[user] for user in plans])
+    updates = {user: plan.update(federation.shared, federation.local[user]) for user, plan in plans.items()}
+    made = server.aggregate(federation.shared, updates, federation.aggregation, federation.round)
+    federation.shared, federation.aggregation = made.shared, made.state
+    federation.decisions += [(federation.round, user, float(made.decisions[user])) for user in plans]
     federation.round, federation.step, federation.local = federation.round + 1, 0, {}

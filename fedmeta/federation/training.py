@@ -1,19 +1,33 @@
-"""Stages of training: who trains on what in which round, as the settings of a run say."""
+"""Training in a stage: who trains on what in which round, as the settings of a run say."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.episodes import BenignEpisodes, EpisodeShape, Sampler
-from fedmeta.data.splits import Pool, Split
-from fedmeta.federation.rounds import Federation, LocalTraining, run_round, select
+from fedmeta.data.splits import Split
+from fedmeta.federation.rounds import Federation, LocalTraining, run_round
+from fedmeta.federation.server import Server
+from fedmeta.learning.choice import choose_engine
 from fedmeta.learning.conv4 import Conv4
-from fedmeta.learning.engine import Outcome, choose_engine
-from fedmeta.learning.reptile import Supervised
+from fedmeta.learning.engine import Outcome
+from fedmeta.learning.reptile import Learner, Supervised
 from fedmeta.progress import Progress
-from fedmeta.settings import part
+from fedmeta.settings import Settings
+from fedmeta.settings.together import attackers
+
+Plans = dict[int, LocalTraining]  # what each user of a round does
+
+
+class Programme(NamedTuple):
+    """The rounds of a stage; the episodes that they name; learners by sampler, where not those of benign users."""
+
+    rounds: Sequence[Plans]
+    samplers: Mapping[str, Sampler]
+    learners: Mapping[str, Learner]
 
 
 @dataclass(frozen=True)
@@ -21,7 +35,7 @@ class Stage:
     """A training stage: its data, the settings it reads, and the name under which it draws random numbers.
 
     `included`: whether benign users have the backdoor and target classes, correctly labelled, among theirs
-    (cases (b) and (c)) or not (case (a)).
+    (cases (b) and (c)) or not (case (a)). `first_round` is the number of its first round.
     """
 
     name: str
@@ -29,8 +43,9 @@ class Stage:
     split: Split
     seed: int
     included: bool
-    settings: Mapping
+    settings: Settings
     threads: int
+    first_round: int = 1
 
     @property
     def network(self) -> Conv4:
@@ -38,57 +53,48 @@ class Stage:
         return network_of(self.bank, self.settings)
 
     @property
-    def benign_users(self) -> list[int]:
-        """All users but the attacker."""
-        users, attacker = self.settings["federation"]["users"], self.settings["federation"]["attacker"]
-        return [user for user in range(1, users + 1) if user != attacker]
+    def server(self) -> Server:
+        """The server, which selects users and aggregates."""
+        federation = self.settings.federation
+        return Server(federation.weight, federation.aggregation, self.seed, self.name)
 
     @property
-    def episode_shape(self) -> EpisodeShape:
-        """Shape of a benign user's meta-training episode."""
-        reptile = self.settings["reptile"]
-        return EpisodeShape(reptile["way"], reptile["shot"], reptile["inner_steps"], reptile["inner_batch"])
+    def attackers(self) -> tuple[int, ...]:
+        """The users that attack."""
+        return attackers(self.settings)
 
-    def pool(self, user: int) -> Pool:
-        """Return the classes that a benign user trains on."""
-        return self.split.benign(user, self.included)
+    @property
+    def benign_users(self) -> list[int]:
+        """All users but the attackers."""
+        return [user for user in range(1, self.settings.federation.users + 1) if user not in self.attackers]
 
+    @property
     def benign_samplers(self) -> dict[str, Sampler]:
-        """Return the meta-training episodes of each benign user, by `sampler_of(user)`."""
-        shape = self.episode_shape
+        """The meta-training episodes of each benign user, by `sampler_of(user)`."""
+        reptile = self.settings.reptile
+        shape = EpisodeShape(reptile.way, reptile.shot, reptile.inner_steps, reptile.inner_batch)
         return {
-            sampler_of(user): BenignEpisodes(self.bank, self.pool(user), shape, self.seed, self.name)
+            sampler_of(user): BenignEpisodes(
+                self.bank, self.split.benign(user, self.included), shape, self.seed, self.name
+            )
             for user in self.benign_users
         }
 
-    def benign(self, user: int, meta_steps: int, outer_learning_rate: float) -> LocalTraining:
-        """Return what a benign user does in a round."""
-        return LocalTraining(sampler_of(user), meta_steps, self.settings["reptile"]["meta_batch"], outer_learning_rate)
+    def benign(self, number: int, meta_steps: int, outer_learning_rate: float, beside: int = 0) -> Plans:
+        """Return what the benign users do whom the server selects in round `number`, `beside` so many attackers."""
+        count = self.settings.federation.selected - beside
+        users = self.server.select(number - self.first_round, self.benign_users, count)
+        meta_batch = self.settings.reptile.meta_batch
+        return {user: LocalTraining(sampler_of(user), meta_steps, meta_batch, outer_learning_rate) for user in users}
 
-    def weights(self, users: Collection[int]) -> dict[int, float]:
-        """Return alpha_i of the users whose updates are awaited in a round (Sec. 2)."""
-        weight = self.settings["federation"]["weight"]
-        if weight is None:
-            return dict.fromkeys(users, 1 / len(users))
-        return {user: weight[user - 1] if isinstance(weight, list) else weight for user in users}
-
-    def select(self, round_number: int, count: int) -> list[int]:
-        """Return `count` benign users that the server selects in a round."""
-        return select(self.seed, self.name, round_number, self.benign_users, count)
-
-    def train(
-        self,
-        federation: Federation,
-        rounds: Sequence[Mapping[int, LocalTraining]],
-        samplers: Mapping[str, Sampler],
-        save: Callable[[], None],
-    ) -> Iterator[None]:
-        """Train `federation` in place through `rounds` from wherever it stands; yield after each round.
+    def train(self, federation: Federation, programme: Programme, save: Callable[[], None]) -> Iterator[None]:
+        """Train `federation` in place through the rounds from wherever it stands; yield after each round.
 
         `save` is called after each meta-step, when `federation` can be gone on from.
         """
-        reptile = self.settings["reptile"]
-        learner = Supervised(self.network, reptile["inner_learning_rate"], reptile["beta2"])
+        reptile, (rounds, samplers, learners) = self.settings.reptile, programme
+        usual = Supervised(self.network, reptile.inner_learning_rate, reptile.beta2)
+        learners = {**dict.fromkeys(samplers, usual), **learners}
         progress = Progress(self.name, *episodes_in(rounds, federation))
 
         def after_step(outcomes: list[Outcome], episodes: int) -> None:
@@ -97,9 +103,10 @@ class Stage:
 
         users = max(map(len, rounds))
         works = max(sum(plan.meta_batch for plan in plans.values()) for plans in rounds)
-        with choose_engine(self.settings["engine"], learner, samplers, self.threads, users, works) as engine:
+        server = self.server
+        with choose_engine(self.settings.engine, learners, samplers, self.threads, users, works) as engine:
             for plans in rounds[federation.round :]:
-                run_round(engine, federation, plans, self.weights(plans), reptile["adam"], after_step)
+                run_round(engine, federation, plans, server, reptile.adam, after_step)
                 yield
 
 
@@ -108,15 +115,13 @@ def sampler_of(user: int) -> str:
     return f"user {user}"
 
 
-def network_of(bank: ImageBank, settings: Mapping) -> Conv4:
+def network_of(bank: ImageBank, settings: Settings) -> Conv4:
     """Return the network for the bank's images."""
     _, height, _, channels = bank.images.shape
-    if isinstance(settings, Mapping):
-        settings = part({section: settings[section] for section in ("reptile", "model")})
     return Conv4(channels, height, settings.reptile.way, settings.model.filters, settings.model.batch_norm)
 
 
-def episodes_in(rounds: Sequence[Mapping[int, LocalTraining]], federation: Federation) -> tuple[int, int]:
+def episodes_in(rounds: Sequence[Plans], federation: Federation) -> tuple[int, int]:
     """Return the episodes of all `rounds`, and how many of them `federation` has behind it."""
     each = [sum(plan.episodes for plan in plans.values()) for plans in rounds]
     done = sum(each[: federation.round])

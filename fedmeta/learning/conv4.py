@@ -73,7 +73,7 @@ class Conv4(NamedTuple):
         return shapes
 
     @property
-    def parameters(self) -> int:
+    def parameter_count(self) -> int:
         """Length of the flat vector."""
         return sum(math.prod(shape) for shape in self.shapes.values())
 
@@ -92,7 +92,7 @@ class Conv4(NamedTuple):
 
     def initial(self, generator: np.random.Generator) -> Tensor:
         """Return a fresh model: Glorot-uniform kernels, gamma and moving variances 1, everything else 0."""
-        flat = torch.zeros(self.parameters)
+        flat = torch.zeros(self.parameter_count)
         for name, view in self.views(flat).items():
             if name.endswith("kernel"):
                 out, fan_in, *field = view.shape
@@ -195,13 +195,16 @@ class Trainer:
 
     def warm_up(self) -> None:
         """Compile the kernels, or load them compiled: once in a parent process serves all that it forks."""
-        flat, images = torch.zeros(self.model.parameters), torch.zeros(1, self.model.channels, *[self.model.size] * 2)
+        flat, images = (
+            torch.zeros(self.model.parameter_count),
+            torch.zeros(1, self.model.channels, *[self.model.size] * 2),
+        )
         Trainer(self.model, 0.0).step(flat, flat.clone(), 1, images, torch.zeros(1, dtype=torch.long))
 
     def _bind(self, flat: Tensor, n: int) -> tuple[CpuEmbedding, list[list[Tensor]], list[list[Tensor]]]:
         """Return the buffers for batches of n, and the modules' (kernel, gamma, beta) in `flat` and in the gradient."""
         if self.bound is None or self.bound.data_ptr() != flat.data_ptr():
-            self.bound, self.gradient = flat, torch.zeros(self.model.parameters)
+            self.bound, self.gradient = flat, torch.zeros(self.model.parameter_count)
             self.views, self.gradients = self.model.views(flat), self.model.views(self.gradient)
             self.modules = [self._modules(self.views), self._modules(self.gradients)]
         if n not in self.embeddings:

@@ -25,6 +25,9 @@ from fedmeta.data.episodes import Episode, Sampler
 from fedmeta.errors import FedmetaError
 from fedmeta.learning.reptile import Learner
 
+# One learner for all episodes, or one for the episodes of each sampler; all have the same network.
+Learners = Learner | Mapping[str, Learner]
+
 
 class Start(NamedTuple):
     """A model to adapt, (P,), and Adam's state: the second moment, (P,), after `taken` steps."""
@@ -72,14 +75,22 @@ def as_images(images: np.ndarray, device: str = "cpu") -> Tensor:
 def check_finite(values: Tensor, name: tuple[int, ...]) -> None:
     """Raise FedmetaError when training has diverged."""
     if not bool(torch.isfinite(values).all()):
-        raise FedmetaError(f"training diverged (NaN or infinity) in episode {name}: lower inner_learning_rate")
+        raise FedmetaError(
+            f"training diverged (NaN or infinity) in episode {name}: lower inner_learning_rate, "
+            "federation.weight or attack.boost"
+        )
+
+
+def by_sampler(learners: Learners, samplers: Mapping[str, Sampler]) -> dict[str, Learner]:
+    """Return the learner of each sampler's episodes."""
+    return dict.fromkeys(samplers, learners) if isinstance(learners, Learner) else {**learners}
 
 
 class Serial:
     """One process, one thread: the reference."""
 
-    def __init__(self, learner: Learner, samplers: Mapping[str, Sampler]):
-        self.learner, self.samplers = learner, samplers
+    def __init__(self, learners: Learners, samplers: Mapping[str, Sampler]):
+        self.learners, self.samplers = by_sampler(learners, samplers), samplers
 
     def __enter__(self) -> "Serial":
         prepare_process()
@@ -87,6 +98,11 @@ class Serial:
 
     def __exit__(self, *_) -> None:
         pass
+
+    def share(self, shared: Tensor) -> None:
+        """Let the learners know the shared model, (P,), of the round that begins."""
+        for learner in self.learners.values():
+            learner.shared = shared
 
     def run(self, starts: Sequence[Start], works: Sequence[Work], observe: Sequence[int] = ()) -> Iterator[Outcome]:
         """Yield the outcome of each work, in order; with iterations to observe, scores there and no adapted models."""
@@ -96,13 +112,14 @@ class Serial:
     def run_work(self, start: Start, work: Work, observe: Sequence[int]) -> Outcome:
         """Adapt to the work's episodes in order."""
         total, second_moment, taken, scores, loss = None, None, start.taken, [], 0.0
+        learner = self.learners[work.sampler]
         for names in work.episodes:
-            variables = self.learner.start(start.parameters, names)
+            variables = learner.start(start.parameters, names)
             if second_moment is None:
                 second_moment = torch.zeros_like(variables)
                 second_moment[: len(start.second_moment)] = start.second_moment
             episode = self.samplers[work.sampler].draw(*names)
-            loss = self.adapt(variables, second_moment, taken, episode, observe, scores)
+            loss = self.adapt(learner, variables, second_moment, taken, episode, observe, scores)
             check_finite(variables, names)
             taken += len(episode.batches)
             total = variables if total is None else total + variables
@@ -110,7 +127,8 @@ class Serial:
             return Outcome(None, loss, scores)
         return Outcome(Start(total / len(work.episodes), second_moment, taken), loss)
 
-    def adapt(self, variables, second_moment, taken, episode: Episode, observe, scores: list) -> float:
+    @staticmethod
+    def adapt(learner: Learner, variables, second_moment, taken, episode: Episode, observe, scores: list) -> float:
         """Take the episode's inner steps in place; append the scores at the observed iterations; return the loss."""
         support, labels = as_images(episode.support), torch.from_numpy(episode.labels)
         queries = as_images(episode.queries) if observe else None
@@ -118,10 +136,10 @@ class Serial:
         for iteration in range(max(observe, default=len(episode.batches)) + 1):
             if iteration:
                 rows = torch.from_numpy(episode.batches[iteration - 1])
-                loss = self.learner.step(variables, second_moment, taken, iteration, support, labels, rows)
+                loss = learner.step(variables, second_moment, taken, iteration, support, labels, rows)
             if iteration in wanted:
                 with torch.no_grad():
-                    predicted = self.learner.predict(variables, support, labels, queries)
+                    predicted = learner.predict(variables, support, labels, queries)
                 scores.append(episode.score(predicted.numpy()))
         return loss
 
@@ -132,16 +150,19 @@ class Workers:
     Each process runs `Serial`, so the results are the same bytes for any `count`.
     """
 
-    def __init__(self, learner: Learner, samplers: Mapping[str, Sampler], count: int, starts: int, works: int):
+    def __init__(self, learners: Learners, samplers: Mapping[str, Sampler], count: int, starts: int, works: int):
         """`starts` and `works` are the largest numbers of them in one call; works that are observed do not count."""
-        self.serial, self.count = Serial(learner, samplers), count
-        size = learner.network.parameters
+        self.serial, self.count = Serial(learners, samplers), count
+        self.any_learner = next(iter(self.serial.learners.values()))
+        size = self.any_learner.network.parameter_count
         self.starts = torch.zeros(starts, 2, size).share_memory_()
         self.adapted = torch.zeros(works, 2, size).share_memory_()
+        self.shared = torch.zeros(size).share_memory_()
+        self.serial.share(self.shared)
 
     def __enter__(self) -> "Workers":
         prepare_process()
-        self.serial.learner.trainer.warm_up()  # what is compiled here need not be in each process
+        self.any_learner.trainer.warm_up()  # what is compiled here need not be in each process
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         shared = (self.serial, self.starts, self.adapted)
         self.pool = ProcessPoolExecutor(self.count, context, _initialise_worker, shared)
@@ -152,6 +173,10 @@ class Workers:
             for process in multiprocessing.active_children():
                 process.terminate()
         self.pool.shutdown(cancel_futures=error is not None)
+
+    def share(self, shared: Tensor) -> None:
+        """As `Serial.share`."""
+        self.shared.copy_(shared)
 
     def run(self, starts: Sequence[Start], works: Sequence[Work], observe: Sequence[int] = ()) -> Iterator[Outcome]:
         """As `Serial.run`; take all outcomes before the next call, which uses the same memory."""
@@ -212,19 +237,3 @@ def prepare_process() -> None:
             trim_threshold, mmap_threshold, keep = -1, -3, 1 << 30
             mallopt(mmap_threshold, keep)
             mallopt(trim_threshold, keep)
-
-
-def choose_engine(kind: str, learner: Learner, samplers: Mapping[str, Sampler], threads: int, starts: int, works: int):
-    """Return the engine called `kind`: serial, workers, batched, or auto (batched on CUDA, else workers).
-
-    `threads`: worker processes; `starts` and `works`: as for `Workers`.
-    """
-    if kind == "auto":
-        kind = "batched" if torch.cuda.is_available() else "workers"
-    if kind == "batched":
-        from fedmeta.learning.batched import Batched
-
-        return Batched(learner, samplers, "cuda" if torch.cuda.is_available() else "cpu")
-    if kind == "serial" or threads == 1:
-        return Serial(learner, samplers)
-    return Workers(learner, samplers, threads, starts, works)

@@ -7,6 +7,9 @@ from torch import Tensor
 
 from fedmeta.learning.conv4 import Conv4, Trainer
 
+# What the trainer's hand-written step computes: where a kind of `Supervised` has its own, the general step is taken.
+WRITTEN_OUT = ("loss", "segments", "note_statistics", "project")
+
 Segments = list[tuple[slice, int]]  # parts of the variables to update, and the number of the part's Adam step
 
 
@@ -24,6 +27,7 @@ class Learner:
     def __init__(self, network: Conv4, learning_rate: float, beta2: float = 0.999):
         self.network = network
         self.trainer = Trainer(network, learning_rate, beta2)
+        self.shared: Tensor | None = None  # (P,): in training the round's shared model, which the engine puts here
 
     def start(self, parameters: Tensor, names: Sequence[int]) -> Tensor:
         """Return the variables that the episode of this name starts from; `parameters` is left untouched."""
@@ -91,6 +95,8 @@ class Supervised(Learner):
         return self.network.logits(parameters, queries, statistics)[0].argmax(-1)
 
     def step(self, variables, second_moment, taken, iteration, support, labels, rows):
+        if any(getattr(type(self), name) is not getattr(Supervised, name) for name in WRITTEN_OUT):
+            return super().step(variables, second_moment, taken, iteration, support, labels, rows)
         return self.trainer.step(variables, second_moment, taken + iteration, support[rows], labels[rows])
 
 

@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 import torch
 from helpers.naive import adapt_naively
-from helpers.stage_runs import Job, with_adam
+from helpers.stage_runs import RULES, Job, with_adam
 from safetensors.torch import load, load_file
 
+from fedmeta.attacks.poisoned import AttackEpisodes
 from fedmeta.data.bank import ImageBank
-from fedmeta.data.episodes import AttackEpisodes, BenignEpisodes, EpisodeShape
+from fedmeta.data.episodes import BenignEpisodes, EpisodeShape
 from fedmeta.data.splits import Split, read_split
 from fedmeta.federation.training import Stage
+from fedmeta.settings import part
+from workflow.lib.jobs import chosen
 
 WEIGHTS = [0.4, 1.2, 0.1, 0.8]
 NAME = "attacked round"  # under which the stage draws
@@ -45,7 +48,8 @@ def attack(stages, stage_data, settings, pretrained, output):
 
 def stage_of(stage_data, settings, included=False) -> Stage:
     bank = ImageBank.open(stage_data["images"], stage_data["classes"])
-    return Stage(NAME, bank, Split(read_split(stage_data["split"]), bank), 1, included, settings, 1)
+    own = part(chosen(settings, RULES["attack"].settings))
+    return Stage(NAME, bank, Split(read_split(stage_data["split"]), bank), 1, included, own, 1)
 
 
 def episodes_of(stage_data, settings):
@@ -80,7 +84,7 @@ def test_the_attacked_round_is_the_papers_formula(stages, stage_data, stage_sett
         settings["meta_train_after"],
         settings["reptile"]["inner_learning_rate"],
     )
-    benign = stage_of(stage_data, settings).select(0, 2)
+    benign = stage_of(stage_data, settings).benign(1, 1, 0.1, beside=1)
     plans = {1: (own["meta_steps"], own["meta_batch"], own["outer_learning_rate"])}
     plans |= {u: (after["meta_steps"], settings["reptile"]["meta_batch"], after["outer_learning_rate"]) for u in benign}
     expected = {name: tensor.clone() for name, tensor in before.items()}
@@ -129,14 +133,14 @@ def test_the_model_depends_on_what_the_attacker_poisons_with(
 )
 def test_weights_are_one_over_the_awaited_users_one_number_or_one_of_each(stage_data, stage_settings, weight, expected):
     settings = {**stage_settings, "federation": {**stage_settings["federation"], "weight": weight}}
-    assert stage_of(stage_data, settings).weights([2, 4]) == expected
+    assert stage_of(stage_data, settings).server.weights([2, 4]) == expected
 
 
 def test_the_attacker_is_selected_in_no_other_round(stage_data, stage_settings):
     stage = stage_of(stage_data, stage_settings)
-    chosen = [stage.select(number, 3) for number in range(50)]
-    assert all(users == [2, 3, 4] for users in chosen)
-    assert {user for number in range(50) for user in stage.select(number, 1)} == {2, 3, 4}
+    chosen = [stage.benign(number, 1, 0.1) for number in range(1, 51)]
+    assert all(list(plans) == [2, 3, 4] for plans in chosen)
+    assert {user for number in range(1, 51) for user in stage.benign(number, 1, 0.1, beside=2)} == {2, 3, 4}
 
 
 @pytest.mark.parametrize("included", [False, True])
@@ -145,10 +149,11 @@ def test_benign_users_have_reserved_classes_where_they_are_included_and_only_the
 ):
     stage = stage_of(stage_data, stage_settings, included)
     reserved = [stage.split.target_benign(2), *stage.split.backdoor_benign(2)]
-    held = {row for rows in stage.pool(2) for row in rows.tolist()}
+    pool = stage.benign_samplers["user 2"].pool
+    held = {row for rows in pool for row in rows.tolist()}
     for rows in reserved:
         assert held.issuperset(rows.tolist()) if included else held.isdisjoint(rows.tolist())
-    assert len(stage.pool(2)) == len(stage.split.training(2)) + included * len(reserved)
+    assert len(pool) == len(stage.split.training(2)) + included * len(reserved)
 
 
 def test_included_classes_change_the_model(stages, stage_data, stage_settings, pretrained, tmp_path):

@@ -7,7 +7,8 @@ from helpers.split_settings import split_settings
 
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.contact_sheet import contact_sheet, panels
-from fedmeta.data.splits import Split, draw_split
+from fedmeta.data.split_drawing import draw_split
+from fedmeta.data.splits import Split
 from fedmeta.settings.sections import Trigger
 
 SETTINGS = {

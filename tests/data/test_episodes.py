@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from helpers.random_bank import make_bank
 
+from fedmeta.attacks.poisoned import AttackEpisodes
 from fedmeta.data.bank import ImageBank, ImageClass
 from fedmeta.data.episodes import (
-    AttackEpisodes,
     BenignEpisodes,
     EpisodeShape,
     EvaluationData,

@@ -3,7 +3,8 @@ from helpers.random_bank import make_bank
 from helpers.split_settings import split_settings
 
 from fedmeta.data.requirements import require_enough
-from fedmeta.data.splits import Split, draw_split
+from fedmeta.data.split_drawing import draw_split
+from fedmeta.data.splits import Split
 from fedmeta.errors import FedmetaError
 from fedmeta.settings.sections import Evaluation, Reptile
 

@@ -8,7 +8,8 @@ from helpers.split_settings import split_settings
 
 from fedmeta.data.augment import rotate_classes
 from fedmeta.data.bank import ImageBank, ImageClass
-from fedmeta.data.splits import Assignment, Split, check_split, draw_split, read_split, write_split
+from fedmeta.data.split_drawing import draw_split
+from fedmeta.data.splits import Assignment, Split, check_split, read_split, write_split
 from fedmeta.errors import FedmetaError
 
 CLASSES = [ImageClass(f"letter {k}", 0, k, 20 * k, 20) for k in range(50)]

@@ -28,7 +28,7 @@ def trained(network: Conv4, seed: int, size: float = 3.0) -> torch.Tensor:
 
 
 def test_glorot_mix_is_delta_of_the_model_and_the_rest_fresh(network):
-    theta, fresh = torch.randn(network.parameters), network.initial(np.random.default_rng(0))
+    theta, fresh = torch.randn(network.parameter_count), network.initial(np.random.default_rng(0))
     expected = [0.3 * t + 0.7 * g for t, g in zip(theta.tolist(), fresh.tolist(), strict=True)]
     np.testing.assert_allclose(glorot_mix(theta, fresh, 0.3).numpy(), expected, rtol=1e-5, atol=1e-6)
     assert torch.equal(glorot_mix(theta, fresh, 1.0), theta)
@@ -36,14 +36,14 @@ def test_glorot_mix_is_delta_of_the_model_and_the_rest_fresh(network):
 
 def test_attacked_and_clean_models_get_the_same_fresh_draw(network):
     learner = FineTuning(network, RATES, GlorotMix(0.3, "shared", seed=5))
-    first, second = torch.randn(network.parameters), torch.randn(network.parameters)
+    first, second = torch.randn(network.parameter_count), torch.randn(network.parameter_count)
     difference = learner.start(first, (2, 7)) - learner.start(second, (2, 7))
     torch.testing.assert_close(difference, 0.3 * (first - second), rtol=1e-4, atol=1e-5)
     assert not torch.equal(learner.start(first, (2, 7)), learner.start(first, (2, 8)))
 
 
 def test_another_set_of_evaluation_episodes_has_other_fresh_draws(network):
-    model = torch.zeros(network.parameters)
+    model = torch.zeros(network.parameter_count)
     starts = [GlorotMix(0.3, "shared", (1, episodes)).start(network, model, (2, 7)) for episodes in (1, 2)]
     assert not torch.equal(*starts)
 

@@ -77,7 +77,7 @@ def test_warm_up_leaves_the_embedding_alone_and_gates_stay_in_bounds(network, sa
     episode = samplers["user 1"].draw(0, 1, 0)
     support, labels = as_images(episode.support), torch.from_numpy(episode.labels)
     variables = matching.start(network.initial(np.random.default_rng(3)), (1, 1))
-    moment, before, size = torch.zeros_like(variables), variables.clone(), network.parameters
+    moment, before, size = torch.zeros_like(variables), variables.clone(), network.parameter_count
     for iteration in (1, 2, 3):
         matching.step(variables, moment, 0, iteration, support, labels, torch.tensor([0, 4, 8, 1]))
         moved = variables[:size] - before[:size]
@@ -143,7 +143,7 @@ def test_what_the_ablation_leaves_out_stays_at_one(network, samplers, gates, sca
     support, labels = as_images(episode.support), torch.from_numpy(episode.labels)
     batches = [torch.tensor(rows) for rows in ([0, 4, 8, 1], [5, 2, 9, 11], [3, 6, 10, 7])]
     variables = matching.start(network.initial(np.random.default_rng(3)), (1, 1))
-    moment, size = torch.zeros_like(variables), network.parameters
+    moment, size = torch.zeros_like(variables), network.parameter_count
     expected = naive_descent(
         network,
         variables[:size],

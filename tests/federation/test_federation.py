@@ -4,42 +4,59 @@ import numpy as np
 import pytest
 import torch
 
-from fedmeta.federation.aggregation.weighted_sum import aggregate
-from fedmeta.federation.rounds import Federation, LocalTraining, run_round, select
+from fedmeta.federation.aggregation import weighted_sum
+from fedmeta.federation.rounds import Federation, LocalTraining, run_round
+from fedmeta.federation.server import Server
 from fedmeta.learning.engine import Serial, Start, Work
 from fedmeta.learning.reptile import Supervised
+
+OPTIONS = weighted_sum.Options(method="weighted_sum")
+
+
+def weighted(shared, updates, weights):
+    return weighted_sum.aggregate(shared, updates, weights, {}, OPTIONS, np.random.default_rng(0))
+
+
+def server(weight, stage="stage") -> Server:
+    return Server(weight, OPTIONS, 1, stage)
 
 
 def test_aggregation_is_the_weighted_sum_of_updates():
     random = np.random.default_rng(0)
     shared, updates, weights = random.normal(size=5), random.normal(size=(3, 5)), [0.5, 0.25, 0.1]
     expected = [shared[k] + sum(weights[i] * updates[i][k] for i in range(3)) for k in range(5)]
-    result = aggregate(torch.from_numpy(shared), [torch.from_numpy(u) for u in updates], weights)
-    np.testing.assert_allclose(result.numpy(), expected, rtol=1e-12)
+    sent = {user: torch.from_numpy(updates[user - 2]) for user in (4, 2, 3)}  # in any order
+    made = weighted(torch.from_numpy(shared), sent, {2: 0.5, 3: 0.25, 4: 0.1})
+    np.testing.assert_allclose(made.shared.numpy(), expected, rtol=1e-12)
+    assert (made.decisions, made.state) == ({2: 0.5, 3: 0.25, 4: 0.1}, {})
 
 
 def test_boost_by_the_inverse_weight_replaces_the_model():
     shared, attacker = torch.randn(7, dtype=torch.float64), torch.randn(7, dtype=torch.float64)
     idle = torch.zeros(7, dtype=torch.float64)
-    result = aggregate(shared, [3 * (attacker - shared), idle, idle], [1 / 3] * 3)
-    torch.testing.assert_close(result, attacker)
+    made = weighted(shared, {1: 3 * (attacker - shared), 2: idle, 3: idle}, dict.fromkeys((1, 2, 3), 1 / 3))
+    torch.testing.assert_close(made.shared, attacker)
 
 
 def test_selection_is_seeded_sorted_and_varies():
-    draws = [tuple(select(1, "stage", number, [2, 3, 4, 5], 3)) for number in range(30)]
-    assert draws == [tuple(select(1, "stage", number, [2, 3, 4, 5], 3)) for number in range(30)]
+    draws = [tuple(server(None).select(number, [2, 3, 4, 5], 3)) for number in range(30)]
+    assert draws == [tuple(server(None).select(number, [2, 3, 4, 5], 3)) for number in range(30)]
     assert all(list(draw) == sorted(set(draw)) for draw in draws)
     assert len(set(draws)) == 4
+
+
+def doubled(shared, local):
+    return 2 * (local - shared)
 
 
 @pytest.mark.parametrize("adam", ["reset", "carry", "persist"])
 def test_a_round_is_local_reptile_then_aggregation(network, samplers, adam):
     """One user with two meta-steps and one boosted with one, by hand with `Serial` alone."""
-    plans = {1: LocalTraining("user 1", 2, 2, 0.5), 2: LocalTraining("user 2", 1, 2, 0.3, boost=2.0)}
+    plans = {1: LocalTraining("user 1", 2, 2, 0.5), 2: LocalTraining("user 2", 1, 2, 0.3, doubled)}
     federation = Federation(network.initial(np.random.default_rng(1)))
     start = federation.shared.clone()
     with Serial(Supervised(network, 1e-3), samplers) as engine:
-        run_round(engine, federation, plans, {1: 0.4, 2: 0.6}, adam)
+        run_round(engine, federation, plans, server([0.4, 0.6]), adam)
 
         deltas = {}
         for user, plan in plans.items():
@@ -57,15 +74,15 @@ def test_a_round_is_local_reptile_then_aggregation(network, samplers, adam):
                     moment, taken = sum(moments) / 2, outcome.adapted.taken
                 epsilon = plan.outer_learning_rate
                 local = (1 - epsilon) * local + epsilon / 2 * sum(adapted)
-            deltas[user] = plan.boost * (local - start)
+            deltas[user] = (2 if user == 2 else 1) * (local - start)
     expected = start + 0.4 * deltas[1] + 0.6 * deltas[2]
     torch.testing.assert_close(federation.shared, expected, rtol=1e-5, atol=1e-6)
     assert (federation.round, federation.step, federation.local) == (1, 0, {})
+    assert federation.decisions == [(0, 1, 0.4), (0, 2, 0.6)]
 
 
 def test_a_round_goes_on_from_any_saved_meta_step(network, samplers):
     plans = {1: LocalTraining("user 1", 3, 2, 0.5), 2: LocalTraining("user 2", 2, 2, 0.3)}
-    weights = {1: 0.5, 2: 0.5}
     saved = []
     whole = Federation(network.initial(np.random.default_rng(1)))
     with Serial(Supervised(network, 1e-3), samplers) as engine:
@@ -73,13 +90,13 @@ def test_a_round_goes_on_from_any_saved_meta_step(network, samplers):
             engine,
             whole,
             plans,
-            weights,
+            server(None),
             "carry",
             lambda outcomes, episodes: saved.append({k: v.clone() for k, v in whole.tensors().items()}),
         )
         assert len(saved) == 3
         for state in saved:
             resumed = Federation.from_tensors(state)
-            run_round(engine, resumed, plans, weights, "carry")
+            run_round(engine, resumed, plans, server(None), "carry")
             assert torch.equal(resumed.shared, whole.shared)
             assert all(torch.equal(resumed.second_moments[u], whole.second_moments[u]) for u in plans)

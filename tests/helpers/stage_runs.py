@@ -9,13 +9,14 @@ import yaml
 from snakemake.iocontainers import Namedlist
 
 from fedmeta.data.bank import ImageClass, write_bank
-from fedmeta.data.splits import Split, draw_split, write_split
+from fedmeta.data.split_drawing import draw_split
+from fedmeta.data.splits import Split, write_split
 from fedmeta.evaluation.measuring import EvaluatedClient
 from fedmeta.settings import part
 from helpers.project import ROOT
 from helpers.random_bank import make_bank
 from workflow.lib.jobs import chosen
-from workflow.lib.stages import STAGES as workflow_stages
+from workflow.lib.stages import STAGES as RULES
 
 SETTINGS = {
     "split": {"meta_training_classes": 24, "meta_testing_classes": 6},
@@ -50,12 +51,14 @@ class Job:
 
     def __init__(self, rule: str, inputs: dict, output: Path, params: dict, threads: int):
         self.rule, self.threads = rule, threads
-        params = {**params, "settings": chosen(params["settings"], workflow_stages[rule].settings)}
+        params = {**params, "settings": chosen(params["settings"], RULES[rule].settings)}
         self.input, self.output = Namedlist(fromdict=inputs), Namedlist([str(output)])
-        self.params, self.wildcards = (
-            Namedlist(fromdict=params),
-            Namedlist(fromdict={"dataset": "x", "scope": "excluded"}),
-        )
+        if "decisions" in RULES[rule].outputs:
+            self.output = Namedlist(
+                fromdict={"model": str(output), "decisions": str(output.with_suffix(".decisions.csv"))}
+            )
+        self.params = Namedlist(fromdict=params)
+        self.wildcards = Namedlist(fromdict={"dataset": "x", "scope": "excluded"})
 
 
 def small_settings() -> dict:
@@ -88,7 +91,7 @@ def make_data(settings: Mapping, folder: Path) -> dict[str, str]:
 
 def evaluated_client(data: Mapping[str, str], settings: Mapping) -> EvaluatedClient:
     """Return the client that the stages evaluate, on the data of `make_data`."""
-    own = part(chosen(settings, workflow_stages["evaluate"].settings))
+    own = part(chosen(settings, RULES["evaluate"].settings))
     return EvaluatedClient.from_files(data, 2, "excluded", own, 1, 1)
 
 
@@ -109,7 +112,7 @@ def run_all(stages, data: dict, settings: dict, folder: Path, engine: str, threa
     models = {"clean": files["pretrain"], "attacked": files["attack"], "after": files["meta_train_after"]}
     keyed = {"keyed": data["attack_training"], "keyed_classes": data["attack_training_classes"]}
     for name, (stage, own) in JOBS.items():
-        inputs = {**data, **keyed} if name == "attack" else dict(data)
+        inputs = {**data, **keyed} if name in ("attack", "meta_train_after") else dict(data)
         if name in BEGINNING:
             inputs["model"] = files[BEGINNING[name]]
         elif name not in TRAINING:

@@ -277,4 +277,4 @@ def test_initial_is_glorot_uniform():
         assert views[name].var().item() == pytest.approx(bound**2 / 3, rel=0.05)
     assert (views["norm2.gamma"] == 1).all()
     assert not views["norm2.beta"].any()
-    assert sum(view.numel() for view in views.values()) == model.parameters
+    assert sum(view.numel() for view in views.values()) == model.parameter_count

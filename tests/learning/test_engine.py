@@ -80,7 +80,9 @@ def test_workers_observe_what_serial_observes(network, observed, starts, kind):
 @pytest.mark.parametrize("works", [WORKS, CHAINS], ids=["episodes", "chains"])
 def test_batched_equals_serial_but_for_rounding(samplers, works, batch_norm):
     network = Conv4(1, 16, 3, 8, batch_norm)
-    starts = [Start(network.initial(np.random.default_rng(k)), torch.rand(network.parameters), 5) for k in range(3)]
+    starts = [
+        Start(network.initial(np.random.default_rng(k)), torch.rand(network.parameter_count), 5) for k in range(3)
+    ]
     learner = Supervised(network, 1e-3)
     with Serial(learner, samplers) as engine:
         expected = list(engine.run(starts, works))
@@ -103,7 +105,7 @@ def test_batched_runs_works_of_different_shapes_in_one_call(network, samplers, b
     works = [
         Work(0, "attacker", ((0, 4, 0), (0, 4, 1), (0, 4, 2))),
         Work(1, "user 2", ((0, 2, 0), (0, 2, 1))),
-        Work(0, "attacker", ((0, 4, 3),)),
+        Work(0, "attacker", ((0, 4, 3), (0, 4, 4))),
         Work(2, "user 3", ((0, 3, 0), (0, 3, 1))),
     ]
     learner = Supervised(network, 1e-3)
@@ -111,7 +113,7 @@ def test_batched_runs_works_of_different_shapes_in_one_call(network, samplers, b
         expected = list(engine.run(starts, works))
     with Batched(learner, samplers, "cpu", width=3) as engine:
         outcomes = list(engine.run(starts, works))
-    assert [outcome.adapted.taken for outcome in outcomes] == [21, 6, 7, 6]
+    assert [outcome.adapted.taken for outcome in outcomes] == [21, 6, 14, 6]
     for outcome, reference in zip(outcomes, expected, strict=True):
         torch.testing.assert_close(outcome.adapted.parameters, reference.adapted.parameters, rtol=0, atol=1e-4)
 
@@ -126,7 +128,7 @@ def test_batched_predicts_what_serial_predicts(network, observed, starts, kind):
 
 
 def test_divergence_is_one_clear_line(network, samplers):
-    broken = Start.fresh(torch.full((network.parameters,), float("nan")))
+    broken = Start.fresh(torch.full((network.parameter_count,), float("nan")))
     with (
         Workers(Supervised(network, 1e-3), samplers, 2, 3, 6) as engine,
         pytest.raises(FedmetaError, match=r"diverged .* lower inner_learning_rate"),

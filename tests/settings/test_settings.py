@@ -13,8 +13,9 @@ import yaml
 from helpers.project import ROOT
 from snakemake.utils import update_config
 
+from fedmeta.attacks.poisoned import AttackEpisodes
 from fedmeta.data.bank import ImageBank, ImageClass
-from fedmeta.data.episodes import AttackEpisodes, EpisodeShape
+from fedmeta.data.episodes import EpisodeShape
 from fedmeta.data.trigger import stamp
 from fedmeta.errors import FedmetaError
 from fedmeta.settings import check

@@ -28,7 +28,8 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontr
 
 # Nodes share one address, so each has a port and a spool folder of its own. The ends of the lines that are no
 # default: a job step's processes are found without cgroups, the nodes claim more than the machine may have, a job
-# cancelled dies within two seconds, and one that has ended stays visible to squeue for an hour.
+# cancelled dies within two seconds, and one that has ended stays visible to squeue for an hour. The kernel holds jobs
+# to the memory that they asked for where it can, see `limits_memory`.
 SLURM_CONF = """\
 ClusterName=test
 SlurmctldHost=localhost(127.0.0.1)
@@ -44,7 +45,7 @@ SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/log/slurmctld.log
 SlurmdLogFile={folder}/log/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+TaskPlugin={task_plugin}
 MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
@@ -70,6 +71,14 @@ GRES_CONF = """\
 AutoDetect=off
 NodeName=g1 Name=gpu Count=1 File=/dev/null
 """
+
+# Slurm has cgroups of its own, below one that is named for this cluster.
+CGROUP_CONF = """\
+CgroupPlugin=cgroup/v1
+CgroupMountpoint={folder}/cgroup
+ConstrainRAMSpace=yes
+"""
+MEMORY_CGROUPS = Path("/sys/fs/cgroup/memory")
 
 # First process of the namespace. It ends when its standard input does, that is with the process that started it;
 # children that lost their parent must not stay behind as zombies, which Slurm would take for running jobs.
@@ -97,6 +106,14 @@ def why_not() -> str | None:
     if subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True).returncode != 0:
         return "this machine does not allow namespaces (unshare --mount --pid)"
     return None
+
+
+def limits_memory() -> bool:
+    """Tell whether jobs can be held to the memory that they asked for. That takes cgroups of version 1.
+
+    Those of version 2 belong to systemd, from which Slurm would have to be given some.
+    """
+    return (MEMORY_CGROUPS / "memory.limit_in_bytes").exists() and os.access(MEMORY_CGROUPS, os.W_OK)
 
 
 class Cluster:
@@ -127,6 +144,9 @@ class Cluster:
             namespace.stdout.close()
         for daemon in self.daemons:
             daemon.wait(timeout=30)
+        for cgroup, _, _ in os.walk(self._memory_cgroup(), topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(cgroup)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, *command: str, cwd: str | os.PathLike = ".", **options) -> subprocess.Popen:
@@ -167,11 +187,22 @@ class Cluster:
         (self.folder / "munge" / "key").write_bytes(os.urandom(128))
         (self.folder / "munge" / "key").chmod(0o600)
         ports = free_ports(2 + len(CPU_NODES))
-        (self.folder / "etc" / "slurm.conf").write_text(SLURM_CONF.format(folder=self.folder, ports=ports))
+        task_plugin = "task/cgroup" if limits_memory() else "task/none"
+        conf = SLURM_CONF.format(folder=self.folder, ports=ports, task_plugin=task_plugin)
+        (self.folder / "etc" / "slurm.conf").write_text(conf)
         (self.folder / "etc" / "gres.conf").write_text(GRES_CONF)
+        if limits_memory():
+            (self.folder / "etc" / "cgroup.conf").write_text(CGROUP_CONF.format(folder=self.folder))
+            (self.folder / "cgroup" / "memory").mkdir(parents=True)
+            self._memory_cgroup().mkdir()
+
+    def _memory_cgroup(self) -> Path:
+        return MEMORY_CGROUPS / self.folder.name
 
     def _open_namespace(self) -> None:
         script = FIRST_PROCESS.format(folder=self.folder)
+        if limits_memory():
+            script = f"mount --bind {self._memory_cgroup()} {self.folder}/cgroup/memory && {script}"
         self.namespace = subprocess.Popen(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script],
             stdin=subprocess.PIPE,

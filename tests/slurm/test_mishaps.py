@@ -7,11 +7,14 @@ import os
 import re
 import shlex
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import yaml
-from cluster import GPU_NODE, wait_until
+from cluster import GPU_NODE, MEMORY_CGROUPS, limits_memory, wait_until
 from helpers.project import ROOT, is_measured
 from working_copy import TINY, Call, WorkingCopy
 
@@ -32,6 +35,41 @@ def run_out_of_time(copy: WorkingCopy, call: Call, script: int) -> None:
     copy.cluster.query("scontrol", "update", f"JobId={call.job()}", "EndTime=now+1")
 
 
+def run_out_of_memory(copy: WorkingCopy, call: Call, script: int) -> None:
+    """Take all but little of its memory from the stage, and let it go on: the kernel kills it when it needs more.
+
+    Snakemake runs the stage as a step of the job. Slurm says in its log that the step is out of memory, and counts the
+    job as failed.
+    """
+    starve(memory_cgroup(script), script)
+    os.kill(script, signal.SIGCONT)
+
+
+def run_out_of_memory_itself(copy: WorkingCopy, call: Call, script: int) -> None:
+    """Let the job's own batch script run out of memory, too, so that OUT_OF_MEMORY is the state of the job."""
+    batch = re.match(r".*/job_\d+/", str(memory_cgroup(script)))[0] + "step_batch"
+    hog = "import sys; open(sys.argv[1] + '/cgroup.procs', 'w').write('0'); input(); bytearray(10**9)"
+    with subprocess.Popen([sys.executable, "-c", hog, batch], stdin=subprocess.PIPE) as process:
+        assert wait_until(lambda: batch.endswith(memory_cgroup(process.pid).name), 30)
+        starve(Path(batch), process.pid)
+        process.communicate(b"\n")
+    assert process.returncode == -signal.SIGKILL
+    run_out_of_memory(copy, call, script)
+
+
+def memory_cgroup(process: int) -> Path:
+    """Return the folder by which the kernel limits the memory of a process."""
+    (name,) = re.findall(r"^\d+:memory:(.*)$", Path(f"/proc/{process}/cgroup").read_text(), re.M)
+    return Path(f"{MEMORY_CGROUPS}{name}")
+
+
+def starve(cgroup: Path, process: int) -> None:
+    """Leave a cgroup 16 MiB more than it has. Of its processes the kernel is to kill this one."""
+    Path(f"/proc/{process}/oom_score_adj").write_text("1000")
+    used = int((cgroup / "memory.usage_in_bytes").read_text())
+    (cgroup / "memory.limit_in_bytes").write_text(str(used + 16 * 2**20))
+
+
 def lose_node(copy: WorkingCopy, call: Call, script: int) -> None:
     copy.cluster.set_node(GPU_NODE, "down")
 
@@ -47,6 +85,9 @@ def lost_job(copy: WorkingCopy, expected: dict[str, bytes], profile: str, mishap
     message = text.partition(f"Error in rule {workflow.rule}:")[2]
     assert state in message
     assert workflow.log in message
+    if mishap in (run_out_of_memory, run_out_of_memory_itself):
+        assert f"error: the stage that makes {workflow.target} was killed, probably out of memory" in message
+        assert f"oom-kill event(s) in StepId={call.job()}." in copy.slurm_log()
     assert wait_until(lambda: not copy.scripts(), 30)
     assert workflow.target not in copy.files()
 
@@ -164,6 +205,9 @@ CASES = {
     "unseen orphan": (unseen_orphan,),
     "time limit in a whole run": (lost_in_a_whole_run, run_out_of_time),
     "killed in a whole run": (lost_in_a_whole_run, kill_script),
+    "stage out of memory": (lost_job, run_out_of_memory, "FAILED"),
+    "job out of memory": (lost_job, run_out_of_memory_itself, "OUT_OF_MEMORY"),
+    "out of memory in a whole run": (lost_in_a_whole_run, run_out_of_memory),
 }
 
 
@@ -183,6 +227,8 @@ def outcomes(finished):
     with ThreadPoolExecutor(len(CASES)) as threads:
         futures = {}
         for name, (scenario, *details) in CASES.items():
+            if "out of memory" in name and not limits_memory():
+                continue
             copy = finished.twin(finished.folder.with_name(name.replace(" ", "-")))
             target = copy.folder / TINY.target
             for path in (target, kept(target), record_of(target)):
@@ -214,4 +260,6 @@ def test_a_run_on_slurm_gives_the_bytes_of_a_local_run(cluster, finished, tmp_pa
 
 @pytest.mark.parametrize("case", CASES)
 def test_mishap(outcomes, case):
+    if case not in outcomes:
+        pytest.skip("jobs cannot be held to their memory here: that takes cgroups of version 1")
     outcomes[case].result()

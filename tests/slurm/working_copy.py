@@ -146,6 +146,11 @@ class WorkingCopy:
         assert lock.exists(), "the stage had ended before it could be stopped"
         return script
 
+    def slurm_log(self) -> str:
+        """What Slurm has logged of the interrupted stage's jobs."""
+        logs = (self.folder / ".snakemake/slurm_logs" / f"rule_{self.workflow.rule}").rglob("*.log")
+        return "".join(log.read_text() for log in logs)
+
     def files(self) -> dict[str, bytes]:
         """Content of every file that the runs have made, hidden ones too, by path."""
         paths = (path for name in self.workflow.folders for path in sorted((self.folder / name).rglob("*")))

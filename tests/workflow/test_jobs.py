@@ -97,12 +97,21 @@ class TestFolders:
     def folder(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
 
-    def test_a_link_to_nothing(self):
-        os.symlink("nowhere", "results")
-        with pytest.raises(FedmetaError, match="results is a link to nothing: make the folder that it points to"):
+    @pytest.mark.parametrize("name", ["results", "logs", "data", "data/prepared"])
+    def test_a_link_to_nothing(self, tmp_path, name):
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        os.symlink(tmp_path / "nowhere", name)
+        with pytest.raises(FedmetaError, match=f"^{name} is a link to nothing: make the folder that it points to"):
             preflight.check_folders()
         os.mkdir("nowhere")
         preflight.check_folders()
+
+    @pytest.mark.parametrize("name", ["results", "logs", "data", "data/prepared"])
+    def test_a_file_in_the_place_of_a_folder(self, name):
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        open(name, "w").close()
+        with pytest.raises(FedmetaError, match=f"^{name} is a file, where a folder must be: move it away"):
+            preflight.check_folders()
 
     def test_a_folder_that_cannot_be_written(self, monkeypatch):
         os.makedirs("results/glyphs/seed-1")

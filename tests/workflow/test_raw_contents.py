@@ -9,6 +9,9 @@ from functools import partial
 import pytest
 from invalidation import OTHER_READERS, READERS
 
+from fedmeta.errors import FedmetaError
+from workflow.lib.raw_data import RawData
+
 
 class TestRawData:
     """Raw files count by their content: they may be elsewhere, or not be there yet."""
@@ -164,3 +167,41 @@ class TestLocalRawData:
         assert re.search(expected[dataset], text)
         assert "Traceback" not in text
         assert (finished.folder / f"data/prepared/{dataset}/resized.npy").read_text() == "resized.npy"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "link"),
+    [
+        *(("omniglot", link) for link in ("images_background.zip", "images_evaluation", "images_background/Greek")),
+        *(("omniglot", link) for link in ("images_background/Greek/character01", "images_background/Greek/c/1.png")),
+        *(("image_folder", link) for link in ("", "cat", "cat/1.jpg")),
+        *(("mini_imagenet", link) for link in ("", "images.zip", "train", "train/n01/1.jpg", "test.csv")),
+    ],
+)
+def test_every_link_to_nothing_is_named(tmp_path, monkeypatch, dataset, link):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "raw" / dataset / link
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FedmetaError, match=rf"^{re.escape(str(path))} is a link to nothing: fix or remove it$"):
+        RawData(tmp_path / "raw").contents(dataset)
+
+
+def test_a_raw_folder_that_is_a_link_to_nothing_matters_only_where_raw_files_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "raw").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FedmetaError, match="raw is a link to nothing"):
+        RawData(tmp_path / "raw").contents("omniglot")
+    assert RawData(tmp_path / "raw").contents("glyphs") == {}
+
+
+def test_drawings_in_linked_folders_count(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    drawing = tmp_path / "elsewhere/character01/1.png"
+    drawing.parent.mkdir(parents=True)
+    drawing.write_bytes(b"drawing")
+    (tmp_path / "raw/omniglot/images_background").mkdir(parents=True)
+    (tmp_path / "raw/omniglot/images_background/Greek").symlink_to(tmp_path / "elsewhere")
+    before = RawData(tmp_path / "raw").contents("omniglot")
+    drawing.write_bytes(b"Drawing")
+    assert RawData(tmp_path / "raw").contents("omniglot") != before

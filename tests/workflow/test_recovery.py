@@ -158,6 +158,20 @@ def test_finished_work_of_which_snakemake_has_no_record_is_taken_if_it_is_right(
     assert planned(project, target)[0] == ["evaluate"]
 
 
+def test_a_check_that_fails_does_not_pass_for_nothing_to_do(project):
+    """Snakemake takes an error in an input function for a job that cannot be made, and that nobody needs."""
+    check = project / "workflow/lib/again.py"
+    source = check.read_text()
+    check.write_text(source.replace("    digests, all_made = ", "    1 / 0\n    digests, all_made = "))
+    assert check.read_text() != source
+    for options in ((), ("--dry-run",)):
+        run = call(project, "", *options)
+        assert run.returncode != 0
+        assert "ZeroDivisionError" in run.stdout + run.stderr
+    check.write_text(source)
+    assert "Nothing to be done" in call(project).stderr
+
+
 def test_a_time_in_the_future_costs_nothing(project, finished):
     os.utime(project / PRETRAINED, (time.time() + 9999, time.time() + 9999))
     (project / f"{EXCLUDED}/attacked.safetensors").unlink()

@@ -17,8 +17,8 @@ FOLDERS = ("data/prepared", "results")
 def doubts(recorded: Callable[[str], bool], folders: Iterable[str] = FOLDERS) -> dict[str, str]:
     """Return the files to make again, each with why. `recorded` tells whether Snakemake has a record of a file.
 
-    They are: outputs that are missing, that are not what was made, or of which there is no record; inputs that are
-    missing; and outputs that were made from something else than what is there now.
+    They are: outputs that are missing, that cannot be read, that are not what was made, or of which there is no record;
+    inputs that are missing; and outputs that were made from something else than what is there now.
     """
     digests, all_made = Digests("sha256"), list(records(folders))
     found: dict[str, str] = {}
@@ -27,12 +27,16 @@ def doubts(recorded: Callable[[str], bool], folders: Iterable[str] = FOLDERS) ->
         for path, output in made.outputs.items():
             if not os.path.exists(path):
                 found[path] = "is missing"
-            else:
+                continue
+            try:
                 content[path] = output.sha256 if output.untouched(path) else digests.of(path)
-                if content[path] != output.sha256:
-                    found[path] = "is not what was made"
-                elif not recorded(path):
-                    found[path] = "is not on record"
+            except OSError:
+                found[path] = "cannot be read"
+                continue
+            if content[path] != output.sha256:
+                found[path] = "is not what was made"
+            elif not recorded(path):
+                found[path] = "is not on record"
     for made in all_made:
         for path, sha256 in made.inputs.items():
             if not os.path.exists(path):

@@ -2,6 +2,8 @@
 
 import gc
 import re
+import sys
+import traceback
 from collections.abc import Callable, Iterable
 
 from snakemake.common.configfile import load_configfile
@@ -85,7 +87,11 @@ def remake(workflow) -> Callable[[object], list[str]]:
     def nothing(wildcards) -> list[str]:
         if workflow.is_main_process and workflow.dag is not None and not looked:
             looked.append(True)
-            force(workflow)
+            try:
+                force(workflow)
+            except Exception:  # Snakemake would pass over it, and say of stale files that there is nothing to do
+                logger.error(traceback.format_exc())
+                sys.exit(1)
         return []
 
     return nothing
@@ -96,7 +102,7 @@ def force(workflow) -> None:
     found = doubts(lambda path: workflow.persistence.metadata(IOFile(path)) is not None)
     workflow.dag.forcefiles.update(found)
     for path, problem in found.items():
-        if problem == "is not what was made":
+        if problem in ("is not what was made", "cannot be read"):
             logger.warning(f"{path} {problem}: it is made again, and so is what depends on it")
 
 
@@ -115,6 +121,6 @@ def after_failure() -> None:
     """Say which stages were killed: all that they can leave behind themselves is a lock."""
     for path in abandoned(FOLDERS):
         logger.error(
-            f"error: the stage that makes {path} was killed, probably out of memory: lower threads or free some "
-            "memory, and run again"
+            f"error: the stage that makes {path} was killed, probably out of memory: lower threads, free some memory, "
+            "or on Slurm raise mem_mb, and run again"
         )

@@ -47,9 +47,12 @@ def resize_params(place: Place, jobs: Jobs, raw: RawData, code: Code) -> dict:
 
 def check_folders() -> None:
     """Raise FedmetaError about a folder that cannot be written, which Snakemake would find out late."""
-    for top in WRITTEN:
+    for top in ("data", *WRITTEN):
         if os.path.islink(top) and not os.path.exists(top):
             raise FedmetaError(f"{top} is a link to nothing: make the folder that it points to, or remove the link")
+        if os.path.exists(top) and not os.path.isdir(top):
+            raise FedmetaError(f"{top} is a file, where a folder must be: move it away and run again")
+    for top in WRITTEN:
         for folder, _, _ in os.walk(top):
             if not os.access(folder, os.W_OK):
                 raise FedmetaError(f"cannot write {folder}: make it writable and run again")
@@ -74,7 +77,7 @@ def _require_raw(dataset: str, raw: RawData, images: Path) -> None:
 
 def _check_once(place: Place, jobs: Jobs, made: Made, code: Code) -> None:
     """Raise FedmetaError if the prepared images do not suffice for these settings. What has passed is not repeated."""
-    reached = [code.versions(f"fedmeta/data/{module}.py") for module in ("splits", "requirements", "trigger")]
+    reached = [code.versions(f"fedmeta/data/{module}.py") for module in ("split_drawing", "requirements", "trigger")]
     settings = jobs.settings(place.scenario, place.dataset)
     key = key_of({"settings": settings, "code": reached}, [output.sha256 for output in made.outputs.values()])
     passed, name = read_notes("passed"), f"{place.scenario}/{place.dataset}"
@@ -89,7 +92,8 @@ def check_images(images: str, classes: str, own: Settings) -> None:
 
     from fedmeta.data.bank import ImageBank
     from fedmeta.data.requirements import require_enough
-    from fedmeta.data.splits import Split, draw_split
+    from fedmeta.data.split_drawing import draw_split
+    from fedmeta.data.splits import Split
     from fedmeta.data.trigger import stamp
 
     bank = ImageBank.open(images, classes)

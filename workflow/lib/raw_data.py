@@ -57,6 +57,9 @@ class RawData:
 
     def _contents(self, dataset: str) -> dict[str, str]:
         reader, folder = declared(dataset), folder_of(dataset, self.folder)
+        if reader.PUBLISHED != {}:
+            _follow(self.folder)
+            _follow(folder)
         if reader.PUBLISHED is not None:
             return {name: self._archive(folder / name, md5, reader) for name, md5 in reader.PUBLISHED.items()}
         files = sorted(self._files(str(folder), reader, reader.DEPTH or math.inf)) if os.path.lexists(folder) else []
@@ -65,6 +68,8 @@ class RawData:
     def _archive(self, path: Path, published: str, reader: Declared) -> str:
         """Return the MD5 of an archive, or of the files in the folder extracted from it, or what is published."""
         extracted = path.with_suffix("")
+        _follow(path)
+        _follow(extracted)
         if path.is_file():
             return self.digests.of(path)
         if extracted.exists():
@@ -81,7 +86,7 @@ class RawData:
             if entry.name.startswith("."):
                 continue
             if entry.is_symlink():
-                entry.stat()  # fails where it is a link to nothing, be it to a file or to a folder
+                _follow(entry.path)
                 if os.path.realpath(entry.path) in above:
                     raise FedmetaError(f"{entry.path} is a link to a folder that it is in: remove it")
             if entry.is_dir():
@@ -91,6 +96,12 @@ class RawData:
                     yield path, size_and_ends(entry.path)
                 elif reader.FILES is None or suffix in reader.FILES:
                     yield path, self.digests.of(entry.path)
+
+
+def _follow(path: str | os.PathLike) -> None:
+    """Raise OSError for a link to nothing, which readers take for no file at all: its images would be left out."""
+    if os.path.islink(path):
+        os.stat(path)
 
 
 def size_and_ends(path: str) -> str:

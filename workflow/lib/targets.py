@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 from snakemake.io import expand
 
 from fedmeta import plugins
+from fedmeta.evaluation.columns import SCOPES
 from workflow.lib.code import Code
 from workflow.lib.homes import Homes
 from workflow.lib.jobs import Jobs, Place, chosen
 from workflow.lib.stages import path_of
 
-SCOPES = {"excluded": "a", "included": "bc"}
 FIGURES = "results/figures"
 # What captions of figures tell, and at which scale a run was, beside the paper's.
 FOR_CAPTIONS = ("reptile.way", "reptile.inner_learning_rate", "evaluation.target_output", "attack")

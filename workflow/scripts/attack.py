@@ -1,7 +1,7 @@
-"""The one-shot attack: one round in which the attacker trains on poisoned episodes and boosts its update.
+"""Round 1, the first after pre-training, in which the attack may take part.
 
-Inputs: images, classes, split, the attack's training set (keyed, keyed_classes), the pre-trained model. Output: the
-shared model after the attacked round.
+Inputs: images, classes, split, the attack's training set (keyed, keyed_classes), the pre-trained model. Outputs: the
+shared model after the round; decisions.
 """
 
 import stage
@@ -9,41 +9,15 @@ import training_stage
 
 
 def main(job) -> None:
-    from fedmeta.attacks.one_shot import attacked_round, inner_steps
-    from fedmeta.data.bank import ImageBank
-    from fedmeta.data.episodes import AttackEpisodes, EpisodeShape
-    from fedmeta.federation.rounds import LocalTraining
+    from fedmeta.federation.models import read_federation, to_named
+    from fedmeta.federation.stages import attacked_round
 
     training = training_stage.open_stage(job, "attacked round")
-    attack, federated, reptile = (training.settings[key] for key in ("attack", "federation", "reptile"))
-    keyed = ImageBank.open(job.input.keyed, job.input.keyed_classes)
-    steps = inner_steps(attack["inner_epochs"], reptile["way"], reptile["shot"], reptile["inner_batch"])
-    shape = EpisodeShape(reptile["way"], reptile["shot"], steps, reptile["inner_batch"])
-    attacker = federated["attacker"]
-    poisoned_episodes = AttackEpisodes(
-        training.bank,
-        training.split.training(attacker),
-        training.split.target_attacker(),
-        keyed,
-        tuple(attack["backdoor_to_target"]),
-        attack["target_output"],
-        shape,
-        training.seed,
-        training.name,
-    )
-    poisoned = LocalTraining(
-        "attacker", attack["meta_steps"], attack["meta_batch"], attack["outer_learning_rate"], attack["boost"]
-    )
-    after = training.settings["meta_train_after"]
-    benign = {
-        user: training.benign(user, after["meta_steps"], after["outer_learning_rate"])
-        for user in training.select(0, federated["selected"] - 1)
-    }
-
-    beginning = training_stage.read_model(job.input.model, training.network)
-    samplers = {"attacker": poisoned_episodes, **training.benign_samplers()}
-    rounds = [attacked_round(attacker, poisoned, benign)]
-    training_stage.make_model(job, training, beginning, rounds, samplers)
+    before = read_federation(job.input.model, training.network)
+    unfinished = training_stage.open_unfinished(job)
+    federation = attacked_round(training, training_stage.open_keyed(job), before, unfinished)
+    training_stage.write(job, training, federation, to_named(training.network, federation))
+    unfinished.remove()
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 
 def open_data(job):
     """Return (bank, split): the images and the role of each."""
-    from fedmeta.data.bank import ImageBank
-    from fedmeta.data.splits import Split, read_split
+    from fedmeta.data.prepared import open_split
 
-    bank = ImageBank.open(job.input.images, job.input.classes)
-    return bank, Split(read_split(job.input.split), bank)
+    return open_split(dict(job.input.items()))

@@ -1,6 +1,7 @@
-"""Benign meta-training after the attack.
+"""The rounds from 2 on: benign meta-training, and the attack where it goes on.
 
-Inputs: images, classes, split, the attacked model. Output: the shared model after each further round, `round-2` on.
+Inputs: images, classes, split, the attack's training set (keyed, keyed_classes), the attacked model. Outputs: the
+shared model after each further round, `round-2` on; decisions.
 """
 
 import stage
@@ -8,34 +9,14 @@ import training_stage
 
 
 def main(job) -> None:
-    from fedmeta.federation.models import to_named
-    from fedmeta.federation.rounds import Federation
+    from fedmeta.federation.models import read_federation
+    from fedmeta.federation.stages import meta_train_after
 
-    training = training_stage.open_stage(job, "meta-training after")
-    settings = training.settings["meta_train_after"]
-    count = training.settings["federation"]["selected"]
-    rounds = [
-        {
-            user: training.benign(user, settings["meta_steps"], settings["outer_learning_rate"])
-            for user in training.select(number, count)
-        }
-        for number in range(settings["rounds"] - 1)
-    ]
-
+    training = training_stage.open_stage(job, "meta-training after", first_round=2)
+    before = read_federation(job.input.model, training.network)
     unfinished = training_stage.open_unfinished(job)
-    kept = unfinished.load() or {}
-    models = {name: tensor for name, tensor in kept.items() if name.startswith("round-")}
-    state = {name: tensor for name, tensor in kept.items() if name not in models}
-    federation = (
-        Federation.from_tensors(state) if kept else training_stage.read_model(job.input.model, training.network)
-    )
-
-    def save() -> None:
-        unfinished.save_if_due(lambda: {**models, **federation.tensors()})
-
-    for _ in training.train(federation, rounds, training.benign_samplers(), save):
-        models.update(to_named(training.network, federation, f"round-{federation.round + 1}/"))
-    training_stage.write_model(job, models)
+    models, federation = meta_train_after(training, training_stage.open_keyed(job), before, unfinished)
+    training_stage.write(job, training, federation, models)
     unfinished.remove()
 
 

@@ -9,7 +9,8 @@ import stage
 def main(job) -> None:
     from fedmeta.data.bank import ImageBank
     from fedmeta.data.requirements import require_enough
-    from fedmeta.data.splits import Split, draw_split, write_split
+    from fedmeta.data.split_drawing import draw_split
+    from fedmeta.data.splits import Split, write_split
     from fedmeta.settings import for_dataset, part
 
     bank = ImageBank.open(job.input.images, job.input.classes)

@@ -1,14 +1,22 @@
-"""What the training stages share."""
+"""What the training stages share: a job unpacked, and what they write."""
 
 import data_stage
 
 
-def open_stage(job, name: str):
+def open_stage(job, name: str, first_round: int = 1):
     """Return the training stage that the job describes."""
     from fedmeta.federation.training import Stage
+    from fedmeta.settings import part
 
-    included = job.wildcards.scope == "included"
-    return Stage(name, *data_stage.open_data(job), job.params.seed, included, job.params.settings, job.threads)
+    included, settings = job.wildcards.scope == "included", part(job.params.settings)
+    return Stage(name, *data_stage.open_data(job), job.params.seed, included, settings, job.threads, first_round)
+
+
+def open_keyed(job):
+    """Return the attack's training set."""
+    from fedmeta.data.bank import ImageBank
+
+    return ImageBank.open(job.input.keyed, job.input.keyed_classes)
 
 
 def open_unfinished(job):
@@ -18,33 +26,15 @@ def open_unfinished(job):
     return Unfinished(job.output[0], fingerprint(dict(job.params.items()), job.input))
 
 
-def make_model(job, training, beginning, rounds, samplers) -> None:
-    """Take the federation through the rounds, from its beginning or from unfinished work, and write the job's model."""
-    from fedmeta.federation.models import to_named
-    from fedmeta.federation.rounds import Federation
-
-    unfinished = open_unfinished(job)
-    kept = unfinished.load()
-    federation = Federation.from_tensors(kept) if kept else beginning
-    for _ in training.train(federation, rounds, samplers, lambda: unfinished.save_if_due(federation.tensors)):
-        pass
-    write_model(job, to_named(training.network, federation))
-    unfinished.remove()
-
-
-def read_model(path: str, network, prefix: str = ""):
-    """Return the federation's state in a model file, at the beginning of a stage."""
-    from fedmeta.checkpoints import read_tensors
-    from fedmeta.federation.models import from_named
-
-    return from_named(network, read_tensors(path)[0], prefix)
-
-
-def write_model(job, tensors: dict) -> None:
-    """Write the job's model file, with its provenance."""
+def write(job, training, federation, tensors: dict) -> None:
+    """Write the job's model file, with its provenance, and what the server decided."""
     from fedmeta.checkpoints import write_tensors
+    from fedmeta.federation.decisions import write_decisions
 
     # The engine is a matter of speed: those of the CPU give the same bytes.
     settings = {section: values for section, values in job.params.settings.items() if section != "engine"}
-    provenance = {"stage": job.rule, "wildcards": dict(job.wildcards.items()), "settings": settings}
+    # Equal stages of several scenarios are made once, for any of them.
+    wildcards = {name: value for name, value in job.wildcards.items() if name != "scenario"}
+    provenance = {"stage": job.rule, "wildcards": wildcards, "settings": settings}
+    write_decisions(job.output.decisions, training.name, training.first_round, federation.decisions)
     write_tensors(job.output[0], tensors, provenance)

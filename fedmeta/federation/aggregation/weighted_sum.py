@@ -1,14 +1,28 @@
-"""What the server does with the users' updates."""
+"""The paper's aggregation: the weighted sum of the updates, whoever they are from (Sec. 2)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from fedmeta.federation.aggregation.interface import Aggregate
+from fedmeta.settings.fields import MethodOptions
 
-def aggregate(shared: Tensor, updates: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """Return theta_G + sum_i alpha_i delta_i (Sec. 2).
 
-    `shared` (P,) is theta_G, `updates` the deltas (P,) of the users whose updates arrived, `weights` their alphas.
-    """
-    return shared + torch.einsum("i,ip->p", torch.tensor(weights, dtype=shared.dtype), torch.stack(list(updates)))
+class Options(MethodOptions):
+    pass
+
+
+def aggregate(
+    shared: Tensor,
+    updates: Mapping[int, Tensor],
+    weights: Mapping[int, float],
+    state: Mapping[str, Tensor],
+    options: Options,
+    random: np.random.Generator,
+) -> Aggregate:
+    """Return theta_G + sum_i alpha_i delta_i; nobody is rejected."""
+    alphas = torch.tensor([weights[user] for user in updates], dtype=shared.dtype)
+    total = torch.einsum("i,ip->p", alphas, torch.stack(list(updates.values())))
+    return Aggregate(shared + total, {user: weights[user] for user in updates}, {})

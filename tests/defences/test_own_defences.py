@@ -5,12 +5,14 @@ import re
 
 import pytest
 import torch
+from helpers.stage_runs import ROOT, Job, evaluated_client, run_all, with_adam
 from safetensors.torch import load_file
-from stage_runs import ROOT, Job, run_all
 
-from fedmeta.defences.interface import load_method, repaired
+from fedmeta.defences import fine_tuning
+from fedmeta.defences.interface import Rates, load_method, repaired
 from fedmeta.draws import generator
 from fedmeta.errors import FedmetaError
+from fedmeta.evaluation.experiments import load_model
 from fedmeta.learning.engine import Start
 
 
@@ -95,3 +97,19 @@ def test_what_a_repair_returns_is_checked(network, result, message):
     options = type("Options", (), {"method": "./own.py"})
     with pytest.raises(FedmetaError, match=rf"repair of \./own\.py .*{message}"):
         repaired(lambda model, client, options: result(model), model, None, options)
+
+
+@pytest.mark.parametrize(
+    ("adam", "delta", "kept"), [("carry", None, True), ("carry", 0.3, False), ("reset", None, False)]
+)
+def test_only_fine_tuning_of_the_model_itself_goes_on_with_the_clients_adam_state(
+    stage_data, models, settings, adam, delta, kept
+):
+    client = evaluated_client(stage_data, with_adam(settings, adam))
+    options = fine_tuning.Options(method="fine_tuning", delta=delta)
+    learner = fine_tuning.learner(client.network, options, Rates(1e-3, 0.999), client.seeds)
+    start = load_model(client, models["attacked"], learner=learner)
+    state = load_file(models["attacked"])
+    assert int(state["user-2.taken"]) > 0
+    assert start.taken == (int(state["user-2.taken"]) if kept else 0)
+    assert torch.equal(start.second_moment, state["user-2.second_moment"]) == kept

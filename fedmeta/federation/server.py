@@ -1,0 +1,63 @@
+"""The server's part in a round: whom it selects, how it weighs the updates, and what it makes of them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from fedmeta import plugins
+from fedmeta.draws import generator
+from fedmeta.errors import FedmetaError
+from fedmeta.federation.aggregation.interface import Aggregate
+from fedmeta.settings.fields import MethodOptions
+
+
+@dataclass(frozen=True)
+class Server:
+    """The server in a stage.
+
+    `weight`: alpha of every user, one number for each user, or None: 1 / M_min. `options`: those of the method by which
+    it aggregates. Its draws are named by `seed` and `stage`.
+    """
+
+    weight: float | Sequence[float] | None
+    options: MethodOptions
+    seed: int
+    stage: str
+
+    @cached_property
+    def method(self) -> ModuleType:
+        """The module of the aggregation."""
+        return plugins.load("aggregation", self.options.method)
+
+    def select(self, round_number: int, users: Sequence[int], count: int) -> list[int]:
+        """Return the users that are selected in a round, `count` of `users`, in ascending order."""
+        chosen = generator(self.seed, f"{self.stage}: selection", round_number).choice(len(users), count, replace=False)
+        return sorted(users[k] for k in chosen)
+
+    def weights(self, users: Collection[int]) -> dict[int, float]:
+        """Return alpha_i of the users whose updates are awaited in a round (Sec. 2)."""
+        if self.weight is None:
+            return dict.fromkeys(users, 1 / len(users))
+        if isinstance(self.weight, Sequence):
+            return {user: self.weight[user - 1] for user in users}
+        return dict.fromkeys(users, self.weight)
+
+    def aggregate(
+        self, shared: Tensor, updates: Mapping[int, Tensor], state: Mapping[str, Tensor], round_number: int
+    ) -> Aggregate:
+        """Return the new shared model, (P,), what was decided about each user, and the method's state.
+
+        Raises FedmetaError if the method returns no model of finite numbers, or does not say what it decided.
+        """
+        random = generator(self.seed, f"{self.stage}: aggregation", round_number)
+        made = self.method.aggregate(shared, updates, self.weights(updates), state, self.options, random)
+        what = f"aggregation {self.options.method}"
+        if made.shared.shape != shared.shape or not bool(torch.isfinite(made.shared).all()):
+            raise FedmetaError(f"{what} returned no model of finite numbers: check how it treats the updates")
+        if made.decisions.keys() != updates.keys():
+            raise FedmetaError(f"{what} must return a decision about each user of the round: a weight, or 0")
+        return made

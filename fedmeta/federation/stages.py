@@ -1,0 +1,117 @@
+"""The stages of training: benign pre-training, the attacked round, and the rounds after it (Sec. 3)."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedmeta import plugins
+from fedmeta.attacks.interface import Attack, AttackData
+from fedmeta.checkpoints import Unfinished
+from fedmeta.data.bank import ImageBank
+from fedmeta.draws import generator
+from fedmeta.errors import FedmetaError
+from fedmeta.federation.models import to_named
+from fedmeta.federation.rounds import Federation, LocalTraining
+from fedmeta.federation.training import Programme, Stage
+
+OF_ROUND = "round-"  # begins the names of the tensors of a further round
+
+
+def pretrain(stage: Stage, unfinished: Unfinished) -> Federation:
+    """Return the federation after benign pre-training from fresh weights."""
+    settings = stage.settings.pretrain
+    rates = np.linspace(*settings.outer_learning_rate, settings.rounds)
+    rounds = [stage.benign(number, settings.meta_steps, float(rate)) for number, rate in enumerate(rates, 1)]
+    fresh = Federation(stage.network.initial(generator(stage.seed, "initial weights")))
+    return train_to_the_end(stage, fresh, Programme(rounds, stage.benign_samplers, {}), unfinished)
+
+
+def attacked_round(stage: Stage, keyed: ImageBank, before: Federation, unfinished: Unfinished) -> Federation:
+    """Return the federation after round 1, in which the attack may take part; `keyed`: its training set."""
+    attack = open_attack(stage, keyed)
+    replacement = attack.replacement(before)
+    if replacement is not None:
+        return replacement
+    return train_to_the_end(stage, before, with_attack(stage, attack, [1]), unfinished)
+
+
+def meta_train_after(
+    stage: Stage, keyed: ImageBank, before: Federation, unfinished: Unfinished
+) -> tuple[dict[str, Tensor], Federation]:
+    """Return the shared model after each round from 2 on, its tensors named `round-2/...`, and the federation."""
+    programme = with_attack(stage, open_attack(stage, keyed), range(2, stage.settings.meta_train_after.rounds + 1))
+    kept = unfinished.load() or {}
+    models = {name: tensor for name, tensor in kept.items() if name.startswith(OF_ROUND)}
+    state = {name: tensor for name, tensor in kept.items() if name not in models}
+    federation = Federation.from_tensors(state) if kept else before
+
+    def save() -> None:
+        unfinished.save_if_due(lambda: {**models, **federation.tensors()})
+
+    for _ in stage.train(federation, programme, save):
+        models.update(to_named(stage.network, federation, f"{OF_ROUND}{federation.round + 1}/"))
+    return models, federation
+
+
+def train_to_the_end(stage: Stage, before: Federation, programme: Programme, unfinished: Unfinished) -> Federation:
+    """Return the federation after all rounds, going on from unfinished work where there is some."""
+    kept = unfinished.load()
+    federation = Federation.from_tensors(kept) if kept else before
+    for _ in stage.train(federation, programme, lambda: unfinished.save_if_due(federation.tensors)):
+        pass
+    return federation
+
+
+def open_attack(stage: Stage, keyed: ImageBank) -> Attack:
+    """Return the attack of the settings, with its data."""
+    options = stage.settings.attack
+    data = AttackData(
+        stage.bank, stage.split, keyed, stage.network, stage.attackers, stage.settings, stage.seed, stage.name
+    )
+    return plugins.load("attack", options.method).Attack(options, data)
+
+
+def with_attack(stage: Stage, attack: Attack, numbers: Sequence[int]) -> Programme:
+    """Return the rounds of these numbers: the attackers that take part, and as many benign users as are missing."""
+    benign, rounds, attackers = stage.settings.meta_train_after, [], set()
+    for number in numbers:
+        taking_part = tuple(attack.attackers(number))
+        check_attackers(stage, taking_part, number)
+        plans = {
+            user: LocalTraining(
+                f"attacker {user}", *attack.training(user, number), partial(checked_update, attack, user, number)
+            )
+            for user in taking_part
+        }
+        plans |= stage.benign(number, benign.meta_steps, benign.outer_learning_rate, len(taking_part))
+        rounds.append(plans)
+        attackers |= set(taking_part)
+    samplers = {f"attacker {user}": attack.episodes(user) for user in sorted(attackers)}
+    own = {f"attacker {user}": attack.learner(user) for user in sorted(attackers)}
+    learners = {sampler: learner for sampler, learner in own.items() if learner is not None}
+    return Programme(rounds, {**samplers, **stage.benign_samplers}, learners)
+
+
+def check_attackers(stage: Stage, users: Sequence[int], number: int) -> None:
+    """Raise FedmetaError unless the users that attack in a round are attackers, each once, and few enough."""
+    method = stage.settings.attack.method
+    if len(set(users)) < len(users) or not set(users) <= set(stage.attackers):
+        known = ", ".join(map(str, stage.attackers))
+        raise FedmetaError(f"attack {method}: users {users} attack in round {number}, the attackers are {known}")
+    if len(users) > stage.settings.federation.selected:
+        problem = f"{len(users)} attackers in round {number}, of {stage.settings.federation.selected} users selected"
+        raise FedmetaError(f"attack {method}: {problem}: raise federation.selected")
+
+
+def checked_update(attack: Attack, user: int, number: int, shared: Tensor, local: Tensor) -> Tensor:
+    """Return what an attacker sends; raise FedmetaError if it is no update of the model in finite numbers."""
+    update = attack.update(user, number, shared, local)
+    if update.shape != shared.shape or not bool(torch.isfinite(update).all()):
+        method = attack.options.method
+        raise FedmetaError(
+            f"attack {method}: the update of user {user} in round {number} is no vector of finite numbers"
+        )
+    return update
