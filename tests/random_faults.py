@@ -26,12 +26,12 @@ from helpers.tiniest import call, command, made, make_project
 from snakemake.utils import update_config
 
 RULES = ("resize", "augment", "split", "stamp", "pretrain", "attack", "meta_train_after", "evaluate", "aggregate")
-RULES += ("figure", "summary", "contact_sheet", "paper_against_ours")
+RULES += ("figure", "summary", "comparison", "aggregation", "contact_sheet", "paper_against_ours")
 TARGETS = (
     "",
     "",
-    "results/figures/omniglot/figure-3.png",
-    "results/omniglot/seed-1/excluded/evaluate/client-2.csv",
+    "results/figures/default/omniglot/figure-3.png",
+    "results/default/omniglot/seed-1/excluded/evaluate/client-2.csv",
     "results/metrics.csv",
 )
 SETTINGS = (
@@ -206,7 +206,7 @@ class Trial:
             return [run.stderr[-2000:]]
         files = made(folder)
         if target:  # what else there is need not be made again
-            needed = [target, "results/omniglot/seed-1/excluded/evaluate/client-2.csv"]
+            needed = [target, "results/default/omniglot/seed-1/excluded/evaluate/client-2.csv"]
             problems = [path for path in needed if files.get(path) != expected.get(path)]
         else:
             problems = [path for path in files.keys() | expected.keys() if files.get(path) != expected.get(path)]
