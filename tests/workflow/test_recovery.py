@@ -204,7 +204,9 @@ def test_logs_can_be_deleted(project):
     run = call(project, "results/tables/run_times.csv", "--forcerun", "run_times")
     assert run.returncode == 0, error_lines(run)
     assert (
-        (project / "results/tables/run_times.csv").read_text().startswith("rule,scenario,dataset,seed,scope,wildcards,seconds")
+        (project / "results/tables/run_times.csv")
+        .read_text()
+        .startswith("rule,scenario,dataset,seed,scope,wildcards,seconds")
     )
 
 
