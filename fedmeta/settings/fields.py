@@ -96,3 +96,7 @@ class FigureOptions(Section):
     control: Name | None = Field(None, description="the entry that they are compared with, or null")
     cases: Several[Case] | None = Field(None, description="those of evaluation.cases to show; null: all")
     title: Name | None = Field(None, description="null: what the kind of figure says")
+
+    def problems(self, own: Any) -> Iterator[tuple[str, str]]:
+        """Yield (option, problem) for options that are legal each but not together, or not with the settings `own`."""
+        yield from ()

@@ -148,8 +148,8 @@ class Settings(Section):
     datasets: Several[Name] = Field(
         description="one or more of: glyphs (embedded), omniglot, mini_imagenet, image_folder; figures for each"
     )
-    figures: Several[int | Label] = Field(
-        description="3 to 8 and A1 to A11 as in the paper, order, ablation, delta; what they need is evaluated"
+    figures: Several[Number | Label] = Field(
+        description="3 to 8 and A1 to A11 as in the paper, order, ablation, delta, scenarios; what they need is run"
     )
     raw_data: Annotated[Name, AfterValidator(path_without_braces)] = Field(
         description="raw images: {raw_data}/omniglot/ and so on; omniglot is downloaded when it is not there"

@@ -48,9 +48,9 @@ def hint(value: object) -> str:
     return f": YAML reads this as text, write {yaml.safe_dump(number).split()[0]}" if math.isfinite(number) else ""
 
 
-def nearest(name: object, known: Iterable[str]) -> str:
-    """Return the known name that is most like `name`."""
-    return difflib.get_close_matches(str(name), known, 1, 0)[0]
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return the question after the known name that is most like `name`; nothing where no name is known."""
+    return "".join(f"; did you mean '{near}'?" for near in difflib.get_close_matches(str(name), known, 1, 0))
 
 
 def _of(schema: Mapping) -> str:
