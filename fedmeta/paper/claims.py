@@ -40,8 +40,8 @@ NOT_TOLD = "the interval does not tell"
 def judge(number, frame, settings: Any) -> tuple[str, list[str]]:
     """Return the verdict on a row of the paper's numbers and, where it is unknown, why.
 
-    `frame` has the metrics of one scenario and data set, `settings` are those of its run. Raises NotMeasured where the run has no
-    such measurement.
+    `frame` has the metrics of one scenario and data set, `settings` are those of its run. Raises NotMeasured where the
+    run has no such measurement.
     """
     asked = paper.quantity(number)
     if obstacles := [*_not_reached(asked, frame), *_other_amount(number, asked, frame, settings)]:
@@ -58,6 +58,7 @@ def judge(number, frame, settings: Any) -> tuple[str, list[str]]:
 
 def margin(frame, part: paper.Quantity) -> float:
     """Return how far apart the two sides of a difference may be and still count as alike: by the second one."""
+    assert part.minus is not None, "a difference has two sides"
     return tolerance(estimate(frame, paper.Quantity(part.metrics, part.minus)).mean)
 
 

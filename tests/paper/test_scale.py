@@ -8,15 +8,24 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.hand_made_metrics import (
-    ALL, NOISY, NUMBERS, ROUNDS, SUPERVISED, benchmarks, measured, row_of, settings, table_of,
+    ALL,
+    NOISY,
+    NUMBERS,
+    ROUNDS,
+    SUPERVISED,
+    benchmarks,
+    measured,
+    row_of,
+    settings,
+    table_of,
 )
 from helpers.setups import setup_of
 from scipy import stats
 
 from fedmeta.attacks.one_shot import inner_steps
 from fedmeta.paper import against_ours
-from fedmeta.paper.run_times import behind
 from fedmeta.paper import numbers as paper
+from fedmeta.paper.run_times import behind
 from fedmeta.paper.scale import episodes_after_attack, scale
 from fedmeta.paper.stated_settings import BENIGN_EPISODES, SCALE
 from fedmeta.settings import lay
