@@ -224,4 +224,6 @@ def right_after_attack(row) -> Quantity:
 
 def figure_number(figure: str) -> str:
     """Return "5" of "5ab": the number of a figure without its panels."""
-    return re.fullmatch(r"(A?\d+)[abc]*", figure)[1]
+    found = re.fullmatch(r"(A?\d+)[abc]*", figure)
+    assert found, f"{figure} is no figure"
+    return found[1]

@@ -101,16 +101,16 @@ def _in_one_line(text: str) -> FedmetaError:
 def _validated(config: Mapping[str, Any], prefix: str = "") -> Settings:
     """Return the config as Settings; `prefix` is where the keys stand that were not checked before."""
     whole = _model(Settings, config, prefix)
-    aggregation = _options("aggregation", whole.federation.aggregation, f"{prefix}federation.aggregation.")
-    defences = expanded(whole.defences)
+    aggregation = _options("aggregation", config["federation"]["aggregation"], f"{prefix}federation.aggregation.")
+    defences = expanded(config["defences"])
     return whole.model_copy(
         update={
             "federation": whole.federation.model_copy(update={"aggregation": aggregation}),
-            "attack": _options("attack", whole.attack, f"{prefix}attack."),
+            "attack": _options("attack", config["attack"], f"{prefix}attack."),
             "defences": {name: _defence(whole, entry, f"{prefix}defences.{name}.") for name, entry in defences.items()},
             "figure_table": {
                 name: _options("figure", entry, f"{prefix}figure_table.{name}.", "kind")
-                for name, entry in whole.figure_table.items()
+                for name, entry in config["figure_table"].items()
             },
         }
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from fedmeta import plugins
-from fedmeta.settings.fields import Section
+from fedmeta.settings.fields import MethodOptions
 from fedmeta.settings.sections import Settings
 from fedmeta.settings.words import did_you_mean
 
@@ -84,7 +84,7 @@ def _users(own: Settings) -> Problems:
 
 def _methods(own: Settings) -> Problems:
     """What methods themselves say of their options."""
-    sections: dict[str, Section] = {"federation.aggregation": own.federation.aggregation, "attack": own.attack}
+    sections: dict[str, MethodOptions] = {"federation.aggregation": own.federation.aggregation, "attack": own.attack}
     for name, entry in own.defences.items():
         sections[f"defences.{name}"] = entry
         if entry.repair is not None:

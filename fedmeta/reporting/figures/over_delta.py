@@ -64,9 +64,11 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
         for place, case in enumerate(cases):
             for column, norm in enumerate(columns):
                 points = summaries[norm][summaries[norm].case == case]
-                draw_column(*all_axes[2 * place : 2 * place + 2, column], points, about.way)
+                accuracy, lifted = all_axes[2 * place : 2 * place + 2, column]
+                draw_column(accuracy, lifted, points, about.way)
         label_outer(all_axes)
         title = options.title or "the matching-network defence over the share δ of the shared model"
+        assert about.kernel_norms is not None, "MODELS asks for them"
         low, high = about.kernel_norms.ratio.min(), about.kernel_norms.ratio.max()
         ratio = f"norms of the shared model's kernels: {low:.2f} to {high:.2f} times those of a fresh draw"
         caption = f"{sample(rows, pd.concat(summaries.values()))}\n{ratio}\n{RULE}"

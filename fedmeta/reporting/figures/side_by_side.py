@@ -104,7 +104,7 @@ def _draw_points(
             line = lines.get((model, metric))
             if points.empty or line is None:
                 continue
-            points = points.reindex(names)
+            points = points.reindex(list(names))
             heights = np.arange(len(names)) + offset
             mean, half = 100 * points["mean"], 100 * points.half_width
             if model == "clean":
