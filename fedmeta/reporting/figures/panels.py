@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import seaborn
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -213,5 +214,5 @@ def save(figure: Figure, path_stem: str | os.PathLike) -> None:
     The files hold no date and no version of a program, so that equal figures are equal files.
     """
     for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None, "Creator": None})):
-        with atomic_path(f"{path_stem}{suffix}") as temporary:
+        with atomic_path(f"{path_stem}{suffix}") as temporary, rc_context({"svg.hashsalt": STYLE["svg.hashsalt"]}):
             figure.savefig(temporary, dpi=RESOLUTION, metadata=metadata)
