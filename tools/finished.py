@@ -25,7 +25,12 @@ from fedmeta.settings.layers import lay, nested, with_table
 # The figures that are there: one of each kind, and one whose defence has a repair, or evaluation settings of its own.
 SHOWN = [3, 5, 7, "A5", "A8", "order", "ablation", "delta", "scenarios"]
 # Methods of one's own for other values of keys: copies of the package's.
-OWN_METHODS = (("attack", "one_shot"), ("aggregation", "weighted_sum"), ("defence", "fine_tuning"), ("defence", "matching"))
+OWN_METHODS = (
+    ("attack", "one_shot"),
+    ("aggregation", "weighted_sum"),
+    ("defence", "fine_tuning"),
+    ("defence", "matching"),
+)
 # Another legal value of each config key whose value is no number, or has limits.
 OTHER_VALUES = {
     "datasets": ["glyphs", "omniglot"],
