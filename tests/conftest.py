@@ -56,7 +56,7 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """A copy of the project in which everything is made: see `invalidation.Finished`."""
-    from invalidation import Finished  # it imports Snakemake, which takes a second
+    """A copy of the project in which everything is made: see `finished.Finished`."""
+    from finished import Finished  # it imports Snakemake, which takes a second
 
     return Finished(tmp_path_factory.mktemp("finished"))

@@ -1,9 +1,8 @@
-"""The stages of training: benign pre-training, the attacked round, and the rounds after it (Sec. 3)."""
+"""The stages of training in which attackers may take part: the attacked round, and those after it (Sec. 3)."""
 
 from collections.abc import Sequence
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,22 +10,13 @@ from fedmeta import plugins
 from fedmeta.attacks.interface import Attack, AttackData
 from fedmeta.checkpoints import Unfinished
 from fedmeta.data.bank import ImageBank
-from fedmeta.draws import generator
 from fedmeta.errors import FedmetaError
 from fedmeta.federation.models import to_named
+from fedmeta.federation.pretraining import train_to_the_end
 from fedmeta.federation.rounds import Federation, LocalTraining
 from fedmeta.federation.training import Programme, Stage
 
 OF_ROUND = "round-"  # begins the names of the tensors of a further round
-
-
-def pretrain(stage: Stage, unfinished: Unfinished) -> Federation:
-    """Return the federation after benign pre-training from fresh weights."""
-    settings = stage.settings.pretrain
-    rates = np.linspace(*settings.outer_learning_rate, settings.rounds)
-    rounds = [stage.benign(number, settings.meta_steps, float(rate)) for number, rate in enumerate(rates, 1)]
-    fresh = Federation(stage.network.initial(generator(stage.seed, "initial weights")))
-    return train_to_the_end(stage, fresh, Programme(rounds, stage.benign_samplers, {}), unfinished)
 
 
 def attacked_round(stage: Stage, keyed: ImageBank, before: Federation, unfinished: Unfinished) -> Federation:
@@ -54,15 +44,6 @@ def meta_train_after(
     for _ in stage.train(federation, programme, save):
         models.update(to_named(stage.network, federation, f"{OF_ROUND}{federation.round + 1}/"))
     return models, federation
-
-
-def train_to_the_end(stage: Stage, before: Federation, programme: Programme, unfinished: Unfinished) -> Federation:
-    """Return the federation after all rounds, going on from unfinished work where there is some."""
-    kept = unfinished.load()
-    federation = Federation.from_tensors(kept) if kept else before
-    for _ in stage.train(federation, programme, lambda: unfinished.save_if_due(federation.tensors)):
-        pass
-    return federation
 
 
 def open_attack(stage: Stage, keyed: ImageBank) -> Attack:

@@ -14,8 +14,9 @@ from fedmeta.data.bank import ImageBank
 from fedmeta.data.splits import Split, read_split
 from fedmeta.errors import FedmetaError
 from fedmeta.federation.models import read_federation
+from fedmeta.federation.pretraining import pretrain
 from fedmeta.federation.server import Server
-from fedmeta.federation.stages import meta_train_after, pretrain
+from fedmeta.federation.stages import meta_train_after
 from fedmeta.federation.training import Stage
 from fedmeta.plugins import options
 from fedmeta.settings import part

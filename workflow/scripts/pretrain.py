@@ -9,7 +9,7 @@ import training_stage
 
 def main(job) -> None:
     from fedmeta.federation.models import to_named
-    from fedmeta.federation.stages import pretrain
+    from fedmeta.federation.pretraining import pretrain
 
     training = training_stage.open_stage(job, "pre-training")
     unfinished = training_stage.open_unfinished(job)
