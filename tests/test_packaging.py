@@ -41,7 +41,7 @@ def test_every_stage_is_killed_in_the_tests_and_has_its_place_on_a_cluster():
     stages = rules()
     with_gpu = {name for name, text in stages.items() if "gpu=1" in text}
     at_login = {name for name, text in stages.items() if "localrule: True" in text}
-    assert set(STAGES) == with_gpu
+    assert {stage.split()[0] for stage in STAGES} == with_gpu  # a defence may stand behind the rule
     assert set(RULES) == set(stages)
 
     profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())

@@ -154,7 +154,8 @@ class Settings(Section):
     """The whole config, of a data set where its overrides are laid over the rest (`for_dataset`)."""
 
     datasets: Several[Name] = Field(
-        description="one or more of: glyphs (embedded), omniglot, mini_imagenet, image_folder; figures for each"
+        description="one or more of: glyphs (embedded), omniglot, mini_imagenet, image_folder; figures for each",
+        json_schema_extra={"$comment": "such as [glyphs]; the path of a reader of your own ends in .py"},
     )
     figures: Several[Number | Label] = Field(
         description="3 to 8 and A1 to A11 as in the paper, order, ablation, delta, scenarios; what they need is run"

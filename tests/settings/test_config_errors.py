@@ -52,7 +52,7 @@ def project(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("datasets: null", "datasets: must be a list of glyphs, omniglot, mini_imagenet or image_folder, not null"),
+        ("datasets: null", "datasets: must be a list of names, not null (such as [glyphs]; the path"),
         ("evaluation: null", "evaluation: must be a section with the keys episodes, episode_seed,"),
         ("seeds: [12345678901234567890]", "seeds: must be a list of whole numbers from 0 to 9223372036854775807,"),
         ("attack: {backdoor_to_target: [19, 1]}", "attack.backdoor_to_target: 19 to 1 among reptile.shot = 10 images"),
