@@ -133,7 +133,7 @@ rule figure:
         "../scripts/figure.py"
 
 
-use rule figure as figure_across with:
+rule figure_across:
     input:
         tables=lambda w: targets.paths(jobs.scenarios[0], w.dataset, w.figure),
     output:
@@ -141,6 +141,7 @@ use rule figure as figure_across with:
         svg="results/figures/{dataset}/figure-{figure}.svg",
     log:
         "logs/figure/{dataset}/{figure}.log",
+    localrule: True
     params:
         methods=lambda w: targets.code_of(jobs.scenarios[0], w.dataset, w.figure, code),
         figure=lambda w: targets.plain_entry(jobs.scenarios[0], w.dataset, w.figure),
@@ -148,3 +149,5 @@ use rule figure as figure_across with:
         setups=lambda w: targets.setups(jobs.scenarios[0], w.dataset, w.figure),
     message:
         "Comparing the scenarios on {wildcards.dataset}: figure {wildcards.figure}"
+    script:
+        "../scripts/figure.py"
