@@ -67,8 +67,8 @@ class Work:
         Raises FedmetaError where they cannot be written.
         """
         made = read_record(self.outputs[0])
-        same = made and made.key == self.key and list(made.outputs) == self.outputs
-        if same and all(_is_kept(path, output.sha256) for path, output in made.outputs.items()):
+        before = made.outputs if made and made.key == self.key else {}
+        if list(before) == self.outputs and all(_is_kept(path, output.sha256) for path, output in before.items()):
             for path in self.outputs:
                 with disk_errors(path):
                     _link(kept(path), Path(path))

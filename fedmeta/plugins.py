@@ -75,6 +75,7 @@ def load(family: str, name: str) -> ModuleType:
         return importlib.import_module(".".join(path.with_suffix("").parts))
     called = f"fedmeta_own_{family}_{path.stem}"
     specification = importlib.util.spec_from_file_location(called, path)
+    assert specification and specification.loader, "it is a file that ends in .py"
     module = importlib.util.module_from_spec(specification)
     sys.modules[called] = module  # dataclasses, and processes that are forked, look for it there
     try:
@@ -113,9 +114,16 @@ def constant(family: str, name: str, called: str, default: Any) -> Any:
     if node is None:
         return default
     try:
-        return ast.literal_eval(node.value)
-    except (AttributeError, TypeError, ValueError):
+        return ast.literal_eval(_value(node))
+    except (TypeError, ValueError):
         raise FedmetaError(f"{name}: {called} must be written as a plain value, such as a number or a text") from None
+
+
+def _value(node: ast.stmt) -> ast.expr:
+    """Return what a statement gives to a name. Raises ValueError where it is no value."""
+    if isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
+        return node.value
+    raise ValueError("no value")
 
 
 def declared(file: Path) -> dict[str, ast.stmt]:

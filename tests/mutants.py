@@ -97,10 +97,17 @@ MUTANTS = (
     ),
     Mutant(
         "models of another case",
-        "workflow/rules/evaluation.smk",
-        "attacked=rules.attack.output[0]",
-        'attacked=rules.attack.output[0].replace("{scope}", "excluded")',
+        "workflow/lib/takes.py",
+        '**home._asdict(), "model": model})',
+        '**home._asdict(), "model": model, "scope": "excluded"})',
         "workflow/test_wiring.py",
+    ),
+    Mutant(
+        "results of another scenario",
+        "workflow/lib/homes.py",
+        "homes[key] = self._holder(stage, key) or place",
+        "homes[key] = self._holder(stage, key) or self._places(stage, dataset)[0]",
+        "workflow/test_homes.py",
     ),
 )
 

@@ -16,8 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -26,12 +26,12 @@ from helpers.tiniest import call, command, made, make_project
 from snakemake.utils import update_config
 
 RULES = ("resize", "augment", "split", "stamp", "pretrain", "attack", "meta_train_after", "evaluate", "aggregate")
-RULES += ("figure", "summary", "contact_sheet", "paper_against_ours")
+RULES += ("figure", "summary", "comparison", "aggregation", "contact_sheet", "paper_against_ours")
 TARGETS = (
     "",
     "",
-    "results/figures/omniglot/figure-3.png",
-    "results/omniglot/seed-1/excluded/evaluate/client-2.csv",
+    "results/figures/default/omniglot/figure-3.png",
+    "results/default/omniglot/seed-1/excluded/evaluate/client-2.csv",
     "results/metrics.csv",
 )
 SETTINGS = (
@@ -170,13 +170,11 @@ class Trial:
 
     def undisturbed(self, what: str) -> dict[str, bytes]:
         """Return the files after an edit and a call."""
-        if what not in self.expected:
-            folder = self.copy("undisturbed")
-            edit(folder, what)
-            run = call(folder)
-            assert run.returncode == 0, run.stderr
-            self.expected[what] = made(folder)
-        return self.expected[what]
+        folder = self.copy(f"undisturbed-{os.getpid()}")
+        edit(folder, what)
+        run = call(folder)
+        assert run.returncode == 0, run.stderr
+        return made(folder)
 
     def copy(self, name: str) -> Path:
         """Return a copy of the finished run, hard links as they are."""
@@ -185,9 +183,9 @@ class Trial:
         return self.folder / name
 
     def run(self, number: int, seed: int) -> tuple[str, list[str]]:
-        """Return what was done in a pair, and what was wrong then."""
-        draws = random.Random(f"{seed} {number}")
-        folder = self.copy("pair")
+        """Return what was done in a pair, and what was wrong then; keep the folder of a pair that failed."""
+        began, draws = time.monotonic(), random.Random(f"{seed} {number}")
+        folder = self.copy(f"pair-{os.getpid()}")
         what, fault, pair = draws.choice(EDITS), draws.choice(FAULTS), Pair(folder, draws)
         sources = {name: (folder / name).read_bytes() for name in ("config.yaml", *MODULES)}
         edit(folder, what)
@@ -196,8 +194,12 @@ class Trial:
         if taken_back:
             for name, content in sources.items():
                 (folder / name).write_bytes(content)
+        problems = self.wrong(folder, pair.target, self.expected["nothing" if taken_back else what])
+        if problems:
+            shutil.rmtree(self.folder / f"failed-{number}", ignore_errors=True)
+            folder.rename(self.folder / f"failed-{number}")
         said = f"{what}, {fault.__name__} {pair.rule}, target {pair.target or 'all'}{', taken back' * taken_back}"
-        return said, self.wrong(folder, pair.target, self.undisturbed("nothing" if taken_back else what))
+        return f"{time.monotonic() - began:.0f} s: {said}", problems
 
     def wrong(self, folder: Path, target: str, expected: dict[str, bytes]) -> list[str]:
         """Repeat the call, and return what differs from the undisturbed run."""
@@ -206,7 +208,7 @@ class Trial:
             return [run.stderr[-2000:]]
         files = made(folder)
         if target:  # what else there is need not be made again
-            needed = [target, "results/omniglot/seed-1/excluded/evaluate/client-2.csv"]
+            needed = [target, "results/default/omniglot/seed-1/excluded/evaluate/client-2.csv"]
             problems = [path for path in needed if files.get(path) != expected.get(path)]
         else:
             problems = [path for path in files.keys() | expected.keys() if files.get(path) != expected.get(path)]
@@ -219,19 +221,17 @@ def main(pairs: int = 200, seed: int = 1, folder: str = "") -> int:
     """Run the pairs and say which failed; return how many."""
     place = Path(folder or tempfile.mkdtemp(prefix="faults-"))
     place.mkdir(exist_ok=True)
-    trial, outcomes = Trial(place), Counter()
-    for number in range(pairs):
-        began = time.monotonic()
-        said, problems = trial.run(number, seed)
-        outcomes[not problems] += 1
-        print(f"{number}: {'ok' if not problems else 'FAILED'} {time.monotonic() - began:.0f} s: {said}", flush=True)
-        for problem in problems:
-            print("    ", problem, flush=True)
-        if problems:
-            shutil.rmtree(place / f"failed-{number}", ignore_errors=True)
-            shutil.copytree(place / "pair", place / f"failed-{number}", symlinks=True)
-    print(f"{outcomes[True]} of {pairs} pairs passed")
-    return outcomes[False]
+    trial = Trial(place)
+    failed = 0
+    with ProcessPoolExecutor() as pool:  # a pair on each core
+        edits = [what for what in EDITS if what != "nothing"]
+        trial.expected.update(zip(edits, pool.map(trial.undisturbed, edits), strict=True))
+    with ProcessPoolExecutor() as pool:
+        for number, (said, problems) in enumerate(pool.map(trial.run, range(pairs), [seed] * pairs)):
+            failed += bool(problems)
+            print(f"{number}: {'FAILED' if problems else 'ok'} {said}", *problems, sep="\n      ", flush=True)
+    print(f"{pairs - failed} of {pairs} pairs passed")
+    return failed
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def write_bank(
         for image in chain([first], images):
             if image.dtype != np.uint8 or image.shape != first.shape or image.ndim != 3:
                 raise ValueError(f"image {written} is {image.dtype} {image.shape}, the first is {first.shape}")
-            file.write(np.ascontiguousarray(image))
+            file.write(np.ascontiguousarray(image).data)
             written += 1
         if written != count or not _covers(classes, count):
             raise ValueError(f"the classes' rows do not cover the {written} images one after the other")

@@ -32,8 +32,8 @@ class Episode:
     support: np.ndarray
     labels: np.ndarray
     batches: np.ndarray
-    queries: np.ndarray | None = None
-    expected: np.ndarray | None = None
+    queries: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
+    expected: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     groups: dict[str, slice] = field(default_factory=dict)
 
     def score(self, predicted: np.ndarray) -> dict[str, float]:
@@ -112,6 +112,7 @@ class EvaluationData:
     def of_client(cls, bank: ImageBank, split: Split, keyed: Sequence[ImageBank], client: int) -> "EvaluationData":
         """Return the data of `client` (a benign user); `keyed` are the attack training and validation sets."""
         target_queries, backdoor_queries = split.reserved_validation()
+        attack_training, attack_validation = keyed
         return cls(
             bank,
             split.training(client),
@@ -120,7 +121,8 @@ class EvaluationData:
             target_queries,
             split.backdoor_benign(client),
             backdoor_queries,
-            *keyed,
+            attack_training,
+            attack_validation,
             split.meta_testing(),
         )
 
@@ -159,7 +161,7 @@ class EvaluationEpisodes:
         data, way, shot = self.data, self.shape.way, self.shape.shot
         random = generator(self.seed, "evaluation: main task", *names)
         chosen = random.choice(len(data.support_pool), way - 1, replace=False)
-        backdoor = random.integers(len(data.backdoor_pool))
+        backdoor = int(random.integers(len(data.backdoor_pool)))
         reserved = [(data.target_rows, data.target_queries)]
         if self.case == "c":
             chosen = chosen[1:]

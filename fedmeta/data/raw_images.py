@@ -89,8 +89,9 @@ def broken_images(what: str, remedy: str = "fix or remove it") -> Iterator[None]
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"it is not {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-        return f"it has more than {Image.MAX_IMAGE_PIXELS / 10**6:.0f} million pixels"
+    most = Image.MAX_IMAGE_PIXELS
+    if most and isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return f"it has more than {most / 10**6:.0f} million pixels"
     return str(error) or type(error).__name__
 
 

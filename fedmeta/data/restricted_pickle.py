@@ -41,7 +41,7 @@ class PickledType:
     def plain(self) -> np.dtype:
         if not PLAIN_NUMBERS.fullmatch(self.code):
             raise ValueError(f"an array of type {self.code}")
-        return np.dtype(self.code).newbyteorder(self.order)
+        return np.dtype(self.code).newbyteorder(self.order)  # pyright: ignore[reportArgumentType]  numpy refuses others
 
 
 class Admitted:
@@ -85,7 +85,10 @@ class _Unpickler(pickle._Unpickler):
     """Python's own, written in Python: for a file of ten bytes, the one in C may fill gigabytes of memory."""
 
     # A bytearray would be filled with zeros, of whatever size the file declares, before it is read.
-    dispatch = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: pickle._Unpickler.load_binbytes8}  # noqa: RUF012
+    dispatch = {  # noqa: RUF012
+        **pickle._Unpickler.dispatch,
+        pickle.BYTEARRAY8[0]: pickle._Unpickler.load_binbytes8,  # pyright: ignore[reportAttributeAccessIssue]  undeclared
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         try:

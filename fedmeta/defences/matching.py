@@ -129,6 +129,7 @@ class Matching(Learner):
         else:
             value, gradient = self.trainer.embedding_gradient(parameters, support, loss)
             self.trainer.adam(parameters, second_moment[:size], taken + iteration - self.warm_up, gradient)
+        assert head.grad is not None, "the loss reads the head"
         self.trainer.adam(variables[size:], second_moment[size:], taken + iteration, head.grad)
         self.project(variables)
         return value

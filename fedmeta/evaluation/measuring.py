@@ -3,7 +3,7 @@
 import json
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -82,7 +82,7 @@ class EvaluatedClient:
         return {**samplers, META_TESTING: MetaTestingEpisodes(self.data, shape, queries, self.seeds)}
 
     def measurements(
-        self, learner: Learner, models: Mapping[Hashable, Start], observe: Iterable[int], unfinished: Unfinished
+        self, learner: Learner, models: Mapping[Any, Start], observe: Iterable[int], unfinished: Unfinished
     ) -> Iterator[Measurement]:
         """Yield all measurements of `models`, each adapted to the same episodes, at the iterations to `observe`.
 

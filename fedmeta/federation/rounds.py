@@ -74,11 +74,11 @@ class Federation:
                 user, what = name.removeprefix("user-").split(".")
                 by_user[what][int(user)] = tensor
         taken = {user: int(count) for user, count in by_user["taken"].items()}
-        done = named["progress"].tolist()
+        number, step = named["progress"].tolist()
         own = {n.removeprefix(AGGREGATION): tensor for n, tensor in named.items() if n.startswith(AGGREGATION)}
         rows = named["decisions"].tolist() if "decisions" in named else []
-        decisions = [(int(number), int(user), weight) for number, user, weight in rows]
-        return cls(named["shared"], by_user["second_moment"], taken, *done, by_user["local"], own, decisions)
+        decisions = [(int(of_round), int(user), weight) for of_round, user, weight in rows]
+        return cls(named["shared"], by_user["second_moment"], taken, number, step, by_user["local"], own, decisions)
 
     def start_of(self, user: int, parameters: Tensor) -> Start:
         """Return `parameters` with the user's Adam state; a user that never trained has a fresh one."""

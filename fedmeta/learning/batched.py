@@ -65,7 +65,10 @@ class Batched:
         size = learner.network.parameter_count
         own = [starts[work.start] for work in works]
         taken = torch.tensor([start.taken for start in own], device=self.device)
-        second_moments, total, scores, losses = None, 0, [[] for _ in works], None
+        second_moments: Tensor | None = None
+        total: Tensor | None = None
+        losses: list[float] = []
+        scores: list[list[dict[str, float]]] = [[] for _ in works]
         for names in zip(*(work.episodes for work in works), strict=True):
             variables = torch.stack([learner.start(s.parameters, n) for s, n in zip(own, names, strict=True)])
             variables = variables.to(self.device)
@@ -77,9 +80,10 @@ class Batched:
             for row, n in zip(variables, names, strict=True):
                 check_finite(row, n)
             taken = taken + len(episodes[0].batches)
-            total = total + variables
+            total = variables if total is None else total + variables
         if observe:
             return [Outcome(None, loss, s) for loss, s in zip(losses, scores, strict=True)]
+        assert total is not None and second_moments is not None, "a work has episodes"
         adapted = zip((total / len(works[0].episodes)).cpu(), second_moments.cpu(), taken.tolist(), strict=True)
         return [Outcome(Start(*state), loss) for state, loss in zip(adapted, losses, strict=True)]
 

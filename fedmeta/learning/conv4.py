@@ -184,6 +184,7 @@ class Trainer:
         value.backward()
         for name in ("classifier.kernel", "classifier.bias"):
             self.gradients[name].zero_()
+        assert features.grad is not None, "the loss reads the features"
         embedding.backward(features.grad, parameters, gradients)
         self.model.update_moving_averages(self.views, embedding.statistics(), images)
         return value.item(), self.gradient
@@ -206,7 +207,7 @@ class Trainer:
         if self.bound is None or self.bound.data_ptr() != flat.data_ptr():
             self.bound, self.gradient = flat, torch.zeros(self.model.parameter_count)
             self.views, self.gradients = self.model.views(flat), self.model.views(self.gradient)
-            self.modules = [self._modules(self.views), self._modules(self.gradients)]
+            self.modules = self._modules(self.views), self._modules(self.gradients)
         if n not in self.embeddings:
             model = self.model
             self.embeddings[n] = CpuEmbedding(n, model.channels, model.size, model.filters, MODULES)

@@ -111,7 +111,9 @@ class Serial:
 
     def run_work(self, start: Start, work: Work, observe: Sequence[int]) -> Outcome:
         """Adapt to the work's episodes in order."""
-        total, second_moment, taken, scores, loss = None, None, start.taken, [], 0.0
+        total: Tensor | None = None
+        second_moment: Tensor | None = None
+        taken, scores, loss = start.taken, [], 0.0
         learner = self.learners[work.sampler]
         for names in work.episodes:
             variables = learner.start(start.parameters, names)
@@ -125,13 +127,14 @@ class Serial:
             total = variables if total is None else total + variables
         if observe:
             return Outcome(None, loss, scores)
+        assert total is not None and second_moment is not None, "a work has episodes"
         return Outcome(Start(total / len(work.episodes), second_moment, taken), loss)
 
     @staticmethod
     def adapt(learner: Learner, variables, second_moment, taken, episode: Episode, observe, scores: list) -> float:
         """Take the episode's inner steps in place; append the scores at the observed iterations; return the loss."""
         support, labels = as_images(episode.support), torch.from_numpy(episode.labels)
-        queries = as_images(episode.queries) if observe else None
+        queries = as_images(episode.queries) if observe else support[:0]
         loss, wanted = 0.0, set(observe)
         for iteration in range(max(observe, default=len(episode.batches)) + 1):
             if iteration:
@@ -185,8 +188,11 @@ class Workers:
         calls = [(slot, starts[work.start].taken, work, tuple(observe)) for slot, work in enumerate(works)]
         try:
             for slot, (taken, loss, scores) in enumerate(self.pool.map(_run_in_worker, calls)):
-                adapted = None if observe else Start(*self.adapted[slot].clone(), taken)
-                yield Outcome(adapted, loss, scores)
+                if observe:
+                    yield Outcome(None, loss, scores)
+                    continue
+                parameters, second_moment = self.adapted[slot].clone()
+                yield Outcome(Start(parameters, second_moment, taken), loss, scores)
         except BrokenProcessPool:
             raise FedmetaError(
                 "a worker process was killed, perhaps for want of memory: run again, with fewer --cores if it recurs"
@@ -208,7 +214,9 @@ def _initialise_worker(serial: Serial, starts: Tensor, adapted: Tensor) -> None:
 
 def _follow_parent() -> None:
     """End this process when its parent has ended, however that was: no orphan goes on computing."""
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "this is a worker"
+    parent.join()
     os._exit(1)
 
 

@@ -69,7 +69,7 @@ class Learner:
         return loss.item()
 
     def note_statistics(
-        self, variables: Tensor, iteration: int, statistics: list, support: Tensor, rows: Tensor
+        self, variables: Tensor, iteration: int, statistics: list, support: Tensor, rows: Tensor | slice
     ) -> None:
         """Move the network's moving averages, where it has them, towards the statistics of the batch of a step."""
         with torch.no_grad():

@@ -16,6 +16,7 @@ from fedmeta.paper.run_times import run_time
 from fedmeta.paper.scale import scale
 from fedmeta.paper.stated_settings import departures
 from fedmeta.paper.verdicts import NotMeasured
+from fedmeta.reporting.results import each_row
 from fedmeta.reporting.setup import Setup
 
 WIDE = 20.0  # more than this, in points, to either side
@@ -54,7 +55,7 @@ def compare(
     read (`remark` of the numbers), and what to know before the verdict is trusted.
     """
     empty = {column: "" if dtype == "str" else None for column, dtype in OURS.items()}
-    rows = [{**empty, **_answered(number, metrics, times, setups)} for number in numbers.itertuples()]
+    rows = [{**empty, **_answered(number, metrics, times, setups)} for number in each_row(numbers)]
     ours = pd.DataFrame(rows, columns=list(OURS)).astype(OURS)
     stated = numbers.drop(columns="remark").rename(columns={"percent": "paper"})
     return pd.concat([stated.reset_index(drop=True), ours], axis=1)

@@ -23,6 +23,7 @@ from fedmeta.paper.run_times import NETWORK, TOLERANCE
 from fedmeta.paper.stated_settings import EPISODES, SCALE
 from fedmeta.paper.verdicts import AGREES, DIFFERS, SAME_DIRECTION, UNKNOWN, tolerance, tolerance_of_difference
 from fedmeta.reporting.figures import panels
+from fedmeta.reporting.results import each_row
 
 DATASETS = {"omniglot": "Omniglot", "mini-imagenet": "mini-ImageNet", "glyphs": "Glyphs"}
 SECTIONS = {
@@ -100,7 +101,7 @@ def draw_comparison(table: pd.DataFrame, path_stem: str | os.PathLike) -> Figure
 def _lines(rows: pd.DataFrame) -> list:
     """Return the rows in their order, a heading before the first of each section."""
     lines, before = [], None
-    for row in rows.itertuples():
+    for row in each_row(rows):
         section = "appendix" if row.figure.startswith("A") else row.experiment
         if section != before and section in SECTIONS:
             lines.append(SECTIONS[section])
@@ -164,7 +165,7 @@ def _departures(rows: pd.DataFrame) -> list[str]:
     return [textwrap.fill(f"Ours for the paper's: {', '.join(settings)}", 165)] if settings else []
 
 
-def _scale(scale: Mapping) -> str:
+def _scale(scale: Mapping | pd.Series) -> str:
     steps = "no training" if pd.isna(scale["attack_inner_steps"]) else f"{scale['attack_inner_steps']:,} inner steps"
     return (
         f"{scale['pretraining_episodes']:,} pre-training episodes, {steps} of the "
@@ -179,7 +180,7 @@ def _draw_part(figure: Figure, top: float, rows: pd.DataFrame) -> None:
     lines, minutes = _lines(rows), rows.metric.iloc[0] == "minutes"
     height, bottom = LINE * len(lines), figure.get_figheight() - top - TITLE
     inches = np.array([AXIS, bottom - height, AXIS_END - AXIS, height])
-    axes = figure.add_axes(inches / np.tile(figure.get_size_inches(), 2))
+    axes = figure.add_axes(tuple(inches / np.tile(figure.get_size_inches(), 2)))
     if minutes:
         axes.set_xscale("log")
         shown = np.concatenate([rows["mean"].dropna(), rows.paper, [2, 5000]])

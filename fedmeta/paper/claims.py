@@ -58,6 +58,7 @@ def judge(number, frame, settings: Any) -> tuple[str, list[str]]:
 
 def margin(frame, part: paper.Quantity) -> float:
     """Return how far apart the two sides of a difference may be and still count as alike: by the second one."""
+    assert part.minus is not None, "a difference has two sides"
     return tolerance(estimate(frame, paper.Quantity(part.metrics, part.minus)).mean)
 
 

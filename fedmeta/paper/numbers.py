@@ -3,8 +3,8 @@
 `numbers.csv` has a row for every number in the text of "Backdoor Attacks on Federated Meta-Learning"
 (arXiv:2006.07026, Chen, Golubchik, Paolieri). Its column `where` names the section, `start` is the accuracy from which
 the text says that this one came, and `remark` says how the text may be read. Its vocabulary is translated here, by
-tables alone, into the columns of our metrics and the entries of `figures.yaml`. Where the paper is vague, a choice was
-made:
+tables alone, into the columns of our metrics, and into the entries of `figures.yaml`. Where the paper is vague, a
+choice was made:
 
 - the attacker sits in round 1 and the paper reads its effect in round 2, that is, from the model that round 1 left:
   in our metrics, step 1;
@@ -224,4 +224,6 @@ def right_after_attack(row) -> Quantity:
 
 def figure_number(figure: str) -> str:
     """Return "5" of "5ab": the number of a figure without its panels."""
-    return re.fullmatch(r"(A?\d+)[abc]*", figure)[1]
+    found = re.fullmatch(r"(A?\d+)[abc]*", figure)
+    assert found, f"{figure} is no figure"
+    return found[1]

@@ -1,6 +1,7 @@
 """The paper's run times against ours: rows of its Table B, ours scaled to the paper's amount of work."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from fedmeta.paper import numbers as paper
 from fedmeta.paper.scale import scale, work_of
 from fedmeta.paper.stated_settings import SCALE
 from fedmeta.paper.verdicts import EPISODE, NotMeasured, interval_of, verdict
+from fedmeta.reporting.results import each_row
 from fedmeta.reporting.setup import Setup
 
 TOLERANCE = 0.05  # of the paper's minutes
@@ -29,7 +31,7 @@ def run_time(number, times: pd.DataFrame, setup: Setup) -> dict:
     jobs = times[times.rule == rule]
     if jobs.empty:
         raise NotMeasured(f"a run time of {rule}")
-    done = np.array([work_of(rule, job.scope, setup, job.defence) for job in jobs.itertuples()])
+    done = np.array([work_of(rule, job.scope, setup, job.defence) for job in each_row(jobs)])
     if not done.all():
         raise NotMeasured(f"{unit} of {rule}")
     each = (jobs.seconds / done).groupby(jobs.seed).mean()
@@ -60,8 +62,8 @@ def behind(metrics: pd.DataFrame, times: pd.DataFrame, made_by: Mapping[str, Map
     """
     scope = np.where(metrics.case == "a", "excluded", "included")
     made = metrics.assign(scope=scope)[["scenario", "dataset", "seed", "scope", "experiment", "client", "defence"]]
-    names = {}
-    for row in made.drop_duplicates().itertuples():
+    names: dict[tuple, Any] = {}
+    for row in each_row(made.drop_duplicates()):
         own = made_by.get(row.dataset, {})
         rules = ["pretrain", "attack", *(["meta_train_after"] if row.experiment == "meta_training" else [])]
         for rule in rules:
@@ -72,7 +74,8 @@ def behind(metrics: pd.DataFrame, times: pd.DataFrame, made_by: Mapping[str, Map
             names["adapt", scenario, row.dataset, row.seed, row.scope, f"{name}/client-{row.client}"] = row.defence
     columns = (times[["rule", "scenario", "dataset", "seed", "scope"]], times.wildcards.fillna(""))
     jobs = list(pd.concat(columns, axis=1).itertuples(index=False, name=None))
-    return times.assign(defence=[names.get(job) for job in jobs])[np.array([job in names for job in jobs], bool)]
+    defences: list[Any] = [names.get(job) for job in jobs]
+    return times.assign(defence=defences)[np.array([job in names for job in jobs], bool)]
 
 
 def _not_scaled(dataset: str, setup: Setup) -> list[str]:

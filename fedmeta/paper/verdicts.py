@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from fedmeta.reporting.results import summarise
+from fedmeta.reporting.results import each_row, summarise
 
 AGREES, SAME_DIRECTION, DIFFERS, UNKNOWN = "agrees", "same direction", "differs", "unknown"
 EPISODE = ["seed", "client", "episode"]
@@ -76,7 +76,7 @@ def interval_of(values: pd.Series) -> Interval:
     values = values.dropna()
     if values.empty:
         raise NotMeasured("the same episodes on both sides")
-    (row,) = summarise(values.rename("value").reset_index().assign(all="all"), ["all"]).itertuples()
+    (row,) = each_row(summarise(values.rename("value").reset_index().assign(all="all"), ["all"]))
     return Interval(row.mean, row.half_width, row.n_episodes, row.n_seeds)
 
 

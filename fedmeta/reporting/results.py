@@ -1,8 +1,9 @@
 """Tidy tables of a run: the metrics as evaluated, their means with intervals, and the lift of the attack."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -155,6 +156,11 @@ def lift(frame: pd.DataFrame) -> pd.DataFrame:
 def summary_table(frame: pd.DataFrame, by: Sequence[str] = SUMMARY_KEY) -> pd.DataFrame:
     """Return `summarise` of all accuracies and of their lift in one tidy table, a row for each group of equal `by`."""
     return summarise(pd.concat([frame, lift(frame)], ignore_index=True), by)
+
+
+def each_row(frame: pd.DataFrame) -> Iterator[Any]:
+    """Yield the rows as named tuples, whose fields the type checker takes as they come: no type tells the columns."""
+    yield from frame.itertuples()
 
 
 def _read_text(path: str | os.PathLike, columns: Sequence[str]) -> pd.DataFrame:

@@ -12,9 +12,9 @@ from fedmeta.errors import FedmetaError
 from fedmeta.settings.fields import Section
 from fedmeta.settings.layers import expanded, label, lay, scenarios_of
 from fedmeta.settings.repeated_keys import refuse_repeated_keys
-from fedmeta.settings.sections import OVERRIDABLE, Settings
+from fedmeta.settings.sections import OVERRIDABLE, Evaluation, Settings
 from fedmeta.settings.together import contradictions
-from fedmeta.settings.words import allowed, given, hint, nearest
+from fedmeta.settings.words import allowed, did_you_mean, given, hint
 
 M = TypeVar("M", bound=Section)
 
@@ -56,7 +56,7 @@ def for_dataset(config: Mapping[str, Any], dataset: str, scenario: str | None = 
             if section not in OVERRIDABLE:
                 raise _in_one_line(_unknown(section, place, OVERRIDABLE))
     places = [place for place, overrides in _layers(config, whole, dataset, scenario) if overrides]
-    return _validated(layered(config, dataset, scenario), f"{places[-1]}." if places else "")
+    return _validated(_laid(config, dataset, scenario), f"{places[-1]}." if places else "")
 
 
 def layered(config: Mapping[str, Any], dataset: str, scenario: str | None = None) -> dict[str, Any]:
@@ -64,9 +64,16 @@ def layered(config: Mapping[str, Any], dataset: str, scenario: str | None = None
 
     From bottom to top: the config, its overrides for the data set, the scenario.
     """
+    laid = _laid(config, dataset, scenario)
+    return {**laid, "defences": expanded(laid["defences"])}
+
+
+def _laid(config: Mapping[str, Any], dataset: str, scenario: str | None) -> dict[str, Any]:
+    """Return the same with the defences as they are written."""
+    laid = dict(config)
     for _, overrides in _layers(config, _validated(config), dataset, scenario):
-        config = lay(config, overrides)
-    return {**config, "defences": expanded(config["defences"])}
+        laid = lay(laid, overrides)
+    return laid
 
 
 def _layers(
@@ -94,24 +101,26 @@ def _in_one_line(text: str) -> FedmetaError:
 def _validated(config: Mapping[str, Any], prefix: str = "") -> Settings:
     """Return the config as Settings; `prefix` is where the keys stand that were not checked before."""
     whole = _model(Settings, config, prefix)
-    aggregation = _options("aggregation", whole.federation.aggregation, f"{prefix}federation.aggregation.")
-    defences = expanded(whole.defences)
+    aggregation = _options("aggregation", config["federation"]["aggregation"], f"{prefix}federation.aggregation.")
+    defences = expanded(config["defences"])
     return whole.model_copy(
         update={
             "federation": whole.federation.model_copy(update={"aggregation": aggregation}),
-            "attack": _options("attack", whole.attack, f"{prefix}attack."),
-            "defences": {name: _defence(entry, f"{prefix}defences.{name}.") for name, entry in defences.items()},
+            "attack": _options("attack", config["attack"], f"{prefix}attack."),
+            "defences": {name: _defence(whole, entry, f"{prefix}defences.{name}.") for name, entry in defences.items()},
             "figure_table": {
                 name: _options("figure", entry, f"{prefix}figure_table.{name}.", "kind")
-                for name, entry in whole.figure_table.items()
+                for name, entry in config["figure_table"].items()
             },
         }
     )
 
 
-def _defence(entry: Mapping[str, Any], prefix: str) -> Any:
+def _defence(whole: Settings, entry: Mapping[str, Any], prefix: str) -> Any:
     """Return the options of a defence, those of what the client does once before among them."""
     options = _options("defence", entry, prefix, needs="learner")
+    if options.evaluation:
+        _model(Evaluation, whole.evaluation.model_dump() | options.evaluation, f"{prefix}evaluation.")
     repair = options.repair
     if repair is None:
         return options
@@ -171,6 +180,8 @@ def _first(errors: list[ErrorDetails], kind: type[Section], values: Mapping[str,
 
 def _about_entry(key: str, problem: str, value: object, is_name: bool) -> str:
     """Return the line about an entry of a table whose names are the user's."""
+    if is_name and key.startswith("config: overrides."):
+        return f"{key}: must be the name of a data set"
     if is_name:
         return f"{key}: a name has letters, digits and _ . , = + - only, and at most 100 of them"
     if key.startswith("config: grid."):
@@ -198,4 +209,4 @@ def _walk(kind: type[Section], values: Any, loc: Iterable[int | str]) -> tuple[l
 
 def _unknown(key: object, where: str, known: Iterable[str]) -> str:
     name = key if isinstance(key, str) else given(key)
-    return f"config: unknown key '{name}' in {where}; did you mean '{nearest(name, known)}'?"
+    return f"config: unknown key '{name}' in {where}{did_you_mean(name, known)}"

@@ -1,9 +1,10 @@
 """The types of which the sections of the config are made: bounds that several keys share, lists, names."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 T = TypeVar("T")
@@ -27,6 +28,19 @@ class MethodOptions(Section):
     def problems(self, own: Any) -> Iterator[tuple[str, str]]:
         """Yield (option, problem) for options that are legal each but not together, or not with the settings `own`."""
         yield from ()
+
+
+# In the config a mapping, {method: NAME, option: value, ...}; settings that were checked have the method's own
+# options in its place (`fedmeta.settings.checks`), and that is what all code reads.
+if TYPE_CHECKING:
+    Method = MethodOptions
+else:
+    Method = dict[str, Any]
+
+
+def type_of(field: FieldInfo) -> Any:
+    """Return the type of a field with its bounds, as pydantic's TypeAdapter takes it."""
+    return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
 
 
 def distinct(values: Sequence[T]) -> Sequence[T]:
@@ -78,7 +92,7 @@ class DefenceOptions(MethodOptions):
     iterations: Several[Number] = Field(
         (0, 1, 2, 5, 10, 20, 50), description="at which accuracy is measured; the highest is the length"
     )
-    repair: dict[str, Any] | None = Field(
+    repair: Method | None = Field(
         None, description="what the client does once before: {method: NAME, option: value}; null: nothing"
     )
     evaluation: dict[str, Any] = Field({}, description="keys of evaluation that are other for this defence")
@@ -96,3 +110,7 @@ class FigureOptions(Section):
     control: Name | None = Field(None, description="the entry that they are compared with, or null")
     cases: Several[Case] | None = Field(None, description="those of evaluation.cases to show; null: all")
     title: Name | None = Field(None, description="null: what the kind of figure says")
+
+    def problems(self, own: Any) -> Iterator[tuple[str, str]]:
+        """Yield (option, problem) for options that are legal each but not together, or not with the settings `own`."""
+        yield from ()

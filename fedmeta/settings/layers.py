@@ -10,7 +10,7 @@ import yaml
 
 from fedmeta import plugins
 from fedmeta.errors import FedmetaError
-from fedmeta.settings.words import given, nearest
+from fedmeta.settings.words import did_you_mean, given
 
 # The table of the paper's defences and figures lies below the config.
 TABLE = Path(__file__).parents[1] / "paper/figures.yaml"
@@ -19,8 +19,16 @@ DEFAULT = "default"  # the scenario of a config that names none
 
 
 def with_table(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config with the table of the paper's defences and figures below it."""
-    return lay(yaml.safe_load(TABLE.read_text(encoding="utf-8")), config)
+    """Return the config with the table of the paper's defences and figures below it.
+
+    The config's own defences come first: errors name them rather than those that are like them, and they keep results
+    that others have in common with them.
+    """
+    laid = lay(yaml.safe_load(TABLE.read_text(encoding="utf-8")), config)
+    own = config.get("defences")
+    if isinstance(own, Mapping):
+        laid["defences"] = {name: laid["defences"][name] for name in (*own, *laid["defences"])}
+    return laid
 
 
 def lay(below: Mapping[str, Any], above: Mapping[str, Any], place: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -29,7 +37,7 @@ def lay(below: Mapping[str, Any], above: Mapping[str, Any], place: tuple[str, ..
     Where `above` names another method than `below`, options that this method does not have are dropped.
     """
     for key in ("method", "kind"):
-        if above.get(key, below.get(key)) != below.get(key) and key in below:
+        if key in above and key in below and above[key] != below[key]:
             known = options_of(place, above[key])
             below = {name: value for name, value in below.items() if name in known}
     laid = dict(below)
@@ -41,9 +49,11 @@ def lay(below: Mapping[str, Any], above: Mapping[str, Any], place: tuple[str, ..
 
 def options_of(place: tuple[str, ...], name: object) -> set[str]:
     """Return the keys that the options of a method can have; none for a name that no method has."""
-    family = {"attack": "attack", "federation": "aggregation", "figure_table": "figure"}.get(place[0], "defence")
+    families = {"attack": "attack", "federation": "aggregation", "figure_table": "figure", "defences": "defence"}
+    if not place or place[0] not in families or not isinstance(name, str):
+        return set()
     try:
-        return set(plugins.options_type(family, str(name)).model_fields)
+        return set(plugins.options_type(families[place[0]], name).model_fields)
     except FedmetaError:
         return set()
 
@@ -58,6 +68,7 @@ def scenarios_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         first, *rest = key.split(".")
         if not rest:
             raise FedmetaError(f"config: grid.{key}: must be a key in a section, such as attack.boost")
+        refuse_twice(f"grid.{key}", values)
         points = {f"{rest[-1]}={label(f'grid.{key}', value)}": nested((first, *rest), value) for value in values}
         alone = not config["scenarios"] and list(scenarios) == [DEFAULT]
         scenarios = {
@@ -81,6 +92,8 @@ def expanded(defences: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if not isinstance(grid, Mapping) or not all(isinstance(values, list) and values for values in grid.values()):
             raise FedmetaError(f"config: defences.{name}.grid: must be lists of values by option: {{delta: [0, 0.3]}}")
+        for option, values in grid.items():
+            refuse_twice(f"defences.{name}.grid.{option}", values)
         for values in itertools.product(*grid.values()):
             point = dict(zip(grid, values, strict=True))
             words = [f"{option}={label(f'defences.{name}.grid', value)}" for option, value in point.items()]
@@ -94,9 +107,9 @@ def _like(defences: Mapping[str, Any], name: str, seen: tuple[str, ...]) -> Mapp
     if not isinstance(entry, Mapping) or "like" not in entry:
         return entry if isinstance(entry, Mapping) else {"method": entry}
     other = entry["like"]
-    if other not in defences:
-        near = nearest(other, defences)
-        raise FedmetaError(f"config: defences.{name}.like: there is no defence '{other}'; did you mean '{near}'?")
+    if not isinstance(other, str) or other not in defences:
+        near = did_you_mean(other, defences)
+        raise FedmetaError(f"config: defences.{name}.like: there is no defence {given(other)}{near}")
     if name in seen:
         raise FedmetaError(f"config: defences.{name}.like: it is like itself: name the method of one of them")
     own = {key: value for key, value in entry.items() if key != "like"}
@@ -109,6 +122,13 @@ def nested(keys: tuple[str, ...], value: Any) -> dict[str, Any]:
     for key in reversed(keys):
         value = {key: value}
     return value
+
+
+def refuse_twice(key: str, values: list) -> None:
+    """Raise FedmetaError for a value that stands twice in a list: 0 and 0.0 would be two names of one thing."""
+    for k, value in enumerate(values):
+        if value in values[:k]:
+            raise FedmetaError(f"config: {key}: {given(value)} is given twice")
 
 
 def label(key: str, value: Any) -> str:

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from fedmeta import plugins
-from fedmeta.settings.fields import Section
+from fedmeta.settings.fields import Section, type_of
 from fedmeta.settings.sections import Settings
 
 METHODS = {"attack": "attack", "aggregation": "aggregation"}
@@ -37,5 +37,4 @@ def _value(kind: type[Section], key: str, value: Any) -> Any:
 
 @cache
 def _adapter(kind: type[Section], key: str) -> TypeAdapter:
-    field = kind.model_fields[key]
-    return TypeAdapter(Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation)
+    return TypeAdapter(type_of(kind.model_fields[key]))

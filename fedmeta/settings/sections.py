@@ -4,16 +4,19 @@ The meaning of a key is also its comment in config.yaml; a test holds the two to
 *together* is in `together.py`.
 """
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from fedmeta.settings.fields import (
     Case,
     Count,
+    DefenceOptions,
     Each,
+    FigureOptions,
     Label,
     Level,
+    Method,
     Name,
     Number,
     Pair,
@@ -28,7 +31,12 @@ from fedmeta.settings.fields import (
     path_without_braces,
 )
 
-Method = dict[str, Any]  # {method: NAME, option: value, ...}: see `fedmeta.plugins`
+# Entries of the tables, as `Method`: mappings in the config, in checked settings the options of their methods or kinds.
+if TYPE_CHECKING:
+    Defence = DefenceOptions
+    Figure = FigureOptions
+else:
+    Defence = Figure = dict[str, Any]
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right", "centre"]
 Colour = Annotated[tuple[Level, ...], Field(strict=False, min_length=1, max_length=3)]
 
@@ -148,8 +156,8 @@ class Settings(Section):
     datasets: Several[Name] = Field(
         description="one or more of: glyphs (embedded), omniglot, mini_imagenet, image_folder; figures for each"
     )
-    figures: Several[int | Label] = Field(
-        description="3 to 8 and A1 to A11 as in the paper, order, ablation, delta; what they need is evaluated"
+    figures: Several[Number | Label] = Field(
+        description="3 to 8 and A1 to A11 as in the paper, order, ablation, delta, scenarios; what they need is run"
     )
     raw_data: Annotated[Name, AfterValidator(path_without_braces)] = Field(
         description="raw images: {raw_data}/omniglot/ and so on; omniglot is downloaded when it is not there"
@@ -172,10 +180,10 @@ class Settings(Section):
     attack: Method = Field(description="what the attacker does")
     meta_train_after: MetaTrainAfter = Field(description="benign meta-training after the attack")
     evaluation: Evaluation = Field(description="Experiment 1, and the episodes of all experiments")
-    defences: dict[Label, dict[str, Any]] = Field(
+    defences: dict[Label, Defence] = Field(
         description="what a benign user does alone with the model it received; those that figures show are evaluated"
     )
-    figure_table: dict[Label, dict[str, Any]] = Field(
+    figure_table: dict[Label, Figure] = Field(
         description="figures of your own by name: {mine: {kind: over_iterations, defences: [mine]}}"
     )
     overrides: dict[str, dict[Any, Any]] = Field(

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from fedmeta import plugins
-from fedmeta.settings.fields import Section
+from fedmeta.settings.fields import MethodOptions
 from fedmeta.settings.sections import Settings
-from fedmeta.settings.words import nearest
+from fedmeta.settings.words import did_you_mean
 
 Problems = Iterator[tuple[str, str]]
 
@@ -84,7 +84,7 @@ def _users(own: Settings) -> Problems:
 
 def _methods(own: Settings) -> Problems:
     """What methods themselves say of their options."""
-    sections: dict[str, Section] = {"federation.aggregation": own.federation.aggregation, "attack": own.attack}
+    sections: dict[str, MethodOptions] = {"federation.aggregation": own.federation.aggregation, "attack": own.attack}
     for name, entry in own.defences.items():
         sections[f"defences.{name}"] = entry
         if entry.repair is not None:
@@ -108,7 +108,10 @@ def _evaluation(own: Settings) -> Problems:
 
 
 def _defences(own: Settings) -> Problems:
+    shown = {name for figure in map(str, own.figures) for name in getattr(own.figure_table.get(figure), "defences", ())}
     for name, entry in own.defences.items():
+        if name in shown and entry.evaluation.get("episode_seed") == own.evaluation.episode_seed:
+            yield f"defences.{name}.evaluation.episode_seed", "it must differ from evaluation.episode_seed"
         for key in entry.evaluation:
             if key not in ("episode_seed", "target_output", "queries", "episodes", "shot"):
                 known = "episode_seed, target_output, queries, episodes or shot"
@@ -119,15 +122,16 @@ def _figures(own: Settings) -> Problems:
     known = [*own.defences, *{name.partition(",")[0]: None for name in own.defences}]
     for figure in map(str, own.figures):
         if figure not in own.figure_table:
-            near = nearest(figure, own.figure_table)
-            yield "figures", f"there is no figure '{figure}'; did you mean '{near}'?"
+            yield "figures", f"there is no figure '{figure}'{did_you_mean(figure, own.figure_table)}"
             continue
         entry = own.figure_table[figure]
         for key in ("defences", "control"):
             for name in entry.defences if key == "defences" else filter(None, [entry.control]):
                 if name not in known:
-                    near = nearest(name, known)
-                    yield f"figure_table.{figure}.{key}", f"there is no defence '{name}'; did you mean '{near}'?"
+                    problem = f"there is no defence '{name}'{did_you_mean(name, known)}"
+                    yield f"figure_table.{figure}.{key}", problem
+        for option, problem in entry.problems(own):
+            yield f"figure_table.{figure}.{option}", problem
         for case in entry.cases or ():
             if case not in own.evaluation.cases:
                 yield f"figure_table.{figure}.cases", f"case {case} is not among evaluation.cases"

@@ -5,19 +5,19 @@ import difflib
 import math
 import reprlib
 from collections.abc import Iterable, Mapping
-from typing import Annotated
 
 import yaml
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
+
+from fedmeta.settings.fields import type_of
 
 PLURALS = {"a whole number": "whole numbers", "a number": "numbers", "a name": "names"}
 
 
 def allowed(field: FieldInfo) -> str:
     """Return what the key of this field may be, such as "a whole number from 1 to 10000"."""
-    kind = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
-    return _of(TypeAdapter(kind).json_schema())
+    return _of(TypeAdapter(type_of(field)).json_schema())
 
 
 def given(value: object) -> str:
@@ -48,9 +48,9 @@ def hint(value: object) -> str:
     return f": YAML reads this as text, write {yaml.safe_dump(number).split()[0]}" if math.isfinite(number) else ""
 
 
-def nearest(name: object, known: Iterable[str]) -> str:
-    """Return the known name that is most like `name`."""
-    return difflib.get_close_matches(str(name), known, 1, 0)[0]
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return the question after the known name that is most like `name`; nothing where no name is known."""
+    return "".join(f"; did you mean '{near}'?" for near in difflib.get_close_matches(str(name), known, 1, 0))
 
 
 def _of(schema: Mapping) -> str:

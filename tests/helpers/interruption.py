@@ -30,20 +30,23 @@ SMALL = {
     "attack": {"meta_steps": 60, "meta_batch": 2, "inner_epochs": 1},
     "meta_train_after": {"rounds": 20, "meta_steps": 3},
     "evaluation": {"episodes": 12, "inner_steps": 10, "rounds": [0, 1, 20], "cases": ["a"]},
-    "fine_tuning": {"iterations": [0, 20]},
-    "matching": {"iterations": [0, 20], "warm_up": 5},
-    "local_meta_training": {"episodes": [60, 120]},
+    "defences": {
+        "fine_tuning": {"iterations": [0, 20]},
+        "matching": {"iterations": [0, 20], "warm_up": 5},
+        "matching-local": {"repair": {"episodes": 60}},
+    },
     "figures": [3, 5, 7, "A9"],
 }
-RUN = "results/omniglot/seed-1/excluded"
+RUN = "results/default/omniglot/seed-1/excluded"
+# Stages by rule, and by entry of the defences where they have one.
 STAGES = {
     "pretrain": f"{RUN}/pretrained.safetensors",
     "attack": f"{RUN}/attacked.safetensors",
     "meta_train_after": f"{RUN}/after.safetensors",
-    "local_meta_train": f"{RUN}/local-60/client-2/attacked.safetensors",
+    "repair matching-local": f"{RUN}/repair/matching-local/client-2/attacked.safetensors",
     "evaluate": f"{RUN}/evaluate/client-2.csv",
-    "fine_tune": f"{RUN}/fine_tune/plain/client-2.csv",
-    "defend": f"{RUN}/defend/matching-0.3/client-2.csv",
+    "adapt fine_tuning": f"{RUN}/adapt/fine_tuning/client-2.csv",
+    "adapt matching": f"{RUN}/adapt/matching/client-2.csv",
 }
 
 
@@ -146,7 +149,9 @@ class Project:
 
     def log(self) -> str:
         """What the last run of the stage has logged."""
-        return "".join(log.read_text() for log in (self.folder / "logs" / self.stage).rglob("*.log"))
+        rule, _, defence = self.stage.partition(" ")
+        logs = (self.folder / "logs" / rule).rglob("*.log")
+        return "".join(log.read_text() for log in logs if not defence or defence in log.parts)
 
     def made(self) -> dict[str, bytes]:
         """Content of all files that runs have made, hidden ones too, by path; measured times apart."""

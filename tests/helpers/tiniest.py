@@ -22,7 +22,7 @@ TINIEST = {
     "meta_train_after": {"rounds": 2, "meta_steps": 1},
     "evaluation": {"episodes": 2, "inner_steps": 2, "rounds": [0, 1, 2], "cases": ["a"]},
 }
-EXCLUDED = "results/omniglot/seed-1/excluded"
+EXCLUDED = "results/default/omniglot/seed-1/excluded"
 
 
 def make_project(folder: Path) -> Path:

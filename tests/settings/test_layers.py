@@ -148,3 +148,8 @@ def test_what_is_wrong_is_one_line(config, change, line):
         check(lay(config, change))
     assert line in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_configs_own_defences_come_first(config):
+    assert list(config["defences"])[:3] == ["fine_tuning", "matching", "fresh-network"]
+    assert list(with_table({"defences": {"mine": {"like": "no-gates"}}})["defences"])[:2] == ["mine", "fresh-network"]

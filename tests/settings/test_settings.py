@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import yaml
 from helpers.project import ROOT
-from snakemake.utils import update_config
 
 from fedmeta.attacks.poisoned import AttackEpisodes
 from fedmeta.data.bank import ImageBank, ImageClass
 from fedmeta.data.episodes import EpisodeShape
 from fedmeta.data.trigger import stamp
 from fedmeta.errors import FedmetaError
-from fedmeta.settings import check
+from fedmeta.settings import check, lay, with_table
+from fedmeta.settings.sections import Trigger
 
 # Each line with a change of config.yaml is followed by one with the beginning of what is said of it.
 LINES = [
@@ -51,10 +51,11 @@ def default_config() -> dict:
 
 
 def changed(*changes: dict) -> dict:
-    config = copy.deepcopy(default_config())
+    """Return config.yaml with the changes laid over it, and the paper's table below, as a call of Snakemake does."""
+    config = with_table(default_config())
     for change in changes:
-        update_config(config, change)
-    return config
+        config = lay(config, change)
+    return copy.deepcopy(config)
 
 
 def complaint(config: dict) -> str:
@@ -84,7 +85,11 @@ def test_what_is_wrong_is_one_line_that_names_the_key(change):
         "data: {trigger: {position: [23, 23], size: 5}}",
         "{datasets: [mini_imagenet], data: {trigger: {colour: [255, 0, 255]}}}",
         "figures: [3, order]",
-        "figures: [3]\nevaluation: {cases: [b]}",  # figure_delta.cases are of no account
+        "figures: [3]\nevaluation: {cases: [b]}",  # the cases of figure delta are of no account
+        "evaluation: {episode_seed: 2}",  # figure A5 with its other episodes is not drawn
+        "defences: {matching: {iterations: [5]}}",  # nor is the ablation
+        "grid: {evaluation.episode_seed: [1, 2, 3]}",
+        "defences: {mine: {method: fine_tuning, evaluation: {shot: 3}}}",
         "reptile: {way: 5, shot: 2}\nattack: {backdoor_to_target: [1, 1], inner_epochs: 1}",
         "{reptile: {way: 2, shot: 2, inner_batch: 10}, attack: {inner_epochs: 1}}",  # a batch of several passes
         # Not asked for: its keys are checked, what they are together is not.
@@ -119,20 +124,40 @@ def test_no_value_of_any_key_ends_in_a_traceback(path):
     assert refused >= 8
     config = changed()
     del functools.reduce(dict.__getitem__, sections, config)[key]
-    assert complaint(config) == f"config: {'.'.join(path)}: it is missing; config.yaml has it"
+    assert complaint(config).startswith(said_of_absence(*path))
+
+
+def said_of_absence(*path: str) -> str:
+    """Return how the line about a missing key begins; options of methods have defaults."""
+    match path:
+        case ("attack" | "defences", *_, "method") | ("federation", "aggregation", "method"):
+            return f"config: {'.'.join(path)}: it is missing"
+        case "defences", name:
+            return "config: defences." if name in default_config()["defences"] else ""
+        case ("attack", _) | ("defences", _, _):
+            return ""
+    return f"config: {'.'.join(path)}: it is missing; config.yaml has it"
 
 
 ODD_KEYS = (None, True, 1.5, math.nan, "", "two\nlines", ("a", "b"), datetime.date(2022, 5, 13))
 
 
 @pytest.mark.parametrize("key", ODD_KEYS, ids=repr)
-@pytest.mark.parametrize("section", ["", "data", "overrides", "overrides.glyphs", "overrides.glyphs.data"])
+@pytest.mark.parametrize("section", ["", "data", "overrides.glyphs", "overrides.glyphs.data"])
 def test_a_key_that_is_no_word_is_unknown_whatever_it_is(section, key):
     change = {key: 1}
     for name in reversed(section.split(".") if section else []):
         change = {name: change}
     line = complaint(changed(change))
     assert line.startswith("config: unknown key '") and f" in {section or 'the config'}; did you mean '" in line
+    assert len(line.splitlines()) == 1
+
+
+@pytest.mark.parametrize("key", ODD_KEYS, ids=repr)
+@pytest.mark.parametrize("table", ["defences", "figure_table", "overrides", "scenarios", "grid"])
+def test_a_name_that_is_no_word_is_refused_in_one_line(table, key):
+    line = complaint(changed({table: {key: 1}}))
+    assert line.startswith(f"config: {table}.")
     assert len(line.splitlines()) == 1
 
 
@@ -155,7 +180,7 @@ def test_a_key_that_is_said_to_fit_is_one_that_can_be_stamped_and_the_other_way_
         line = complaint(changed({"data": {"trigger": trigger}}))
         assert line == "" or line.startswith("config: data.trigger: ")
         try:
-            stamp(images, trigger)
+            stamp(images, Trigger(**trigger))
             verdicts.append(True)
         except FedmetaError:
             verdicts.append(False)

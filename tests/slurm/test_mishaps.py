@@ -154,7 +154,7 @@ def unseen_orphan(copy: WorkingCopy, expected: dict[str, bytes], profile: str) -
     assert wait_until(lambda: not copy.scripts() and workflow.target in copy.files(), 60)
     copy.type(shlex.join(["snakemake", "--unlock", "--cores", "1", *workflow.arguments]))
 
-    assert "Pre-training on glyphs" in after_edit(copy)
+    assert "pre-training on glyphs" in after_edit(copy)
     finish(copy, expected, profile)
     assert "nothing to compute" in (copy.folder / workflow.log).read_text()
 

@@ -50,8 +50,8 @@ TINY = Workflow(
     arguments=("--configfile", "config/tiny.yaml", "--config", "evaluation={cases: [a]}"),
     rule="pretrain",
     script="pretrain.py",
-    target="results/glyphs/seed-1/excluded/pretrained.safetensors",
-    log="logs/pretrain/glyphs/seed-1/excluded.log",
+    target="results/default/glyphs/seed-1/excluded/pretrained.safetensors",
+    log="logs/pretrain/default/glyphs/seed-1/excluded.log",
 )
 
 

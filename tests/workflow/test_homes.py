@@ -36,7 +36,7 @@ def test_what_two_scenarios_share_is_kept_by_the_first(homes):
 
 
 def test_an_option_of_a_defence_concerns_that_defence_alone(homes):
-    shared = homes({"plain": {}, "bare": {"defences": {"matching": {"gates": False}}}})
+    shared = homes({"plain": {}, "bare": {"defences": {"matching": {"warm_up": 5}}}})
     assert {stage: home for stage, home in kept_by(shared, "bare").items() if home == "bare"} == {"adapt": "bare"}
     assert set(kept_by(shared, "bare", "fine_tuning").values()) == {"plain"}
     # Entries that are like it follow; one that is equal to another entry is that entry's.

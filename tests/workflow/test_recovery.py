@@ -15,8 +15,8 @@ from helpers.tiniest import EXCLUDED, call, command, made, make_project
 
 from fedmeta.made import read_record
 
-FOLLOWS = ["attack", "meta_train_after", "evaluate", "aggregate", "figure", "run_times", "summary"]
-FOLLOWS += ["paper_against_ours", "all"]
+FOLLOWS = ["attack", "meta_train_after", "evaluate", "aggregate", "figure", "run_times", "summary", "comparison"]
+FOLLOWS += ["aggregation", "paper_against_ours", "all"]
 PRETRAINED = f"{EXCLUDED}/pretrained.safetensors"
 SCRIPTS = ("resize", "augment", "split", "stamp", "pretrain", "attack", "meta_train_after", "evaluate", "aggregate")
 
@@ -81,15 +81,15 @@ def test_after_a_failed_stage_what_follows_is_made_again(project, finished, targ
     jobs, _ = planned(project, *filter(None, [target]))
     assert jobs == sorted(["pretrain", *(FOLLOWS if not target else FOLLOWS[:3])])
     assert_recovers(project, finished, target)
-    assert "nothing to compute" in (project / "logs/attack/omniglot/seed-1/excluded.log").read_text()
+    assert "nothing to compute" in (project / "logs/attack/default/omniglot/seed-1/excluded.log").read_text()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["", "results/figures/omniglot/figure-3.png"])
+@pytest.mark.parametrize("target", ["", "results/figures/default/omniglot/figure-3.png"])
 @pytest.mark.parametrize("how", ["raises", "is killed"])
 @pytest.mark.parametrize("rule", SCRIPTS)
 def test_after_a_failure_at_any_stage_the_call_ends_as_undisturbed(project, finished, rule, how, target):
-    if (rule, target) == ("aggregate", "results/figures/omniglot/figure-3.png"):
+    if (rule, target) == ("aggregate", "results/figures/default/omniglot/figure-3.png"):
         pytest.skip("the figure is not made from the metrics of all runs")
     fail(project, rule, how, target)
     assert_recovers(project, finished, target)
@@ -118,14 +118,14 @@ def test_settings_that_are_taken_back_after_a_failure_retrain_nothing(project, f
 
 
 def test_a_deleted_file_is_made_again_by_a_link(project, finished):
-    for path in (PRETRAINED, "results/figures/omniglot/figure-3.svg"):
+    for path in (PRETRAINED, "results/figures/default/omniglot/figure-3.svg"):
         (project / path).unlink()
     jobs, text = planned(project)
     assert jobs == sorted(["pretrain", *FOLLOWS])
     said = subprocess.run(
         [sys.executable, ROOT / "workflow/why.py"], cwd=project, input=text, capture_output=True, text=True, check=True
     ).stdout
-    assert said.startswith("missing, changed by hand, or not on record:\n    Pre-training on omniglot"), said
+    assert said.startswith("missing, changed by hand, or not on record:\n    default: pre-training on omniglot"), said
     assert "figure 3" in said
     assert_recovers(project, finished)
 
@@ -143,7 +143,7 @@ def test_a_file_that_was_edited_is_made_again_and_not_built_upon(project, finish
 
 def test_without_snakemakes_records_nothing_is_taken_on_trust(project, finished):
     shutil.rmtree(project / ".snakemake")
-    assert len(planned(project)[0]) == 15
+    assert len(planned(project)[0]) == 17
     jobs, _ = planned(project, PRETRAINED)
     assert jobs == ["augment", "pretrain", "resize", "split"]
     assert_recovers(project, finished, PRETRAINED)
@@ -187,7 +187,7 @@ def test_a_mistake_is_one_line_and_costs_nothing(project, finished):
         "split={meta_training_classes: 9999}": "9999 classes for meta-training",
         "evaluation={shot: 30}": "only",
         "data={trigger: {colour: [1, 2, 3]}}": "data.trigger.colour: the images of omniglot are grey",
-        "raw_data=nowhere": "set raw_data to the folder that has it, or delete data/prepared/omniglot",
+        "raw_data=nowhere": "set raw_data to the folder that has it, or delete data/prepared/default/omniglot",
     }.items():
         run = call(project, "", "--config", mistake)
         assert run.returncode != 0
@@ -204,7 +204,9 @@ def test_logs_can_be_deleted(project):
     run = call(project, "results/tables/run_times.csv", "--forcerun", "run_times")
     assert run.returncode == 0, error_lines(run)
     assert (
-        (project / "results/tables/run_times.csv").read_text().startswith("rule,dataset,seed,scope,wildcards,seconds")
+        (project / "results/tables/run_times.csv")
+        .read_text()
+        .startswith("rule,scenario,dataset,seed,scope,wildcards,seconds")
     )
 
 
@@ -250,7 +252,7 @@ def test_a_second_working_copy_takes_results_from_the_first(finished, tmp_path, 
         run = call(folder, "", "--config", "threads=1")
         assert run.returncode == 0, run.stderr
         assert made(folder) == made(first) == made(finished)
-        assert logged in (folder / "logs/pretrain/omniglot/seed-1/excluded.log").read_text()
+        assert logged in (folder / "logs/pretrain/default/omniglot/seed-1/excluded.log").read_text()
         assert "Nothing to be done" in call(folder).stderr
         assert sorted(store.iterdir()) == shared
     times = (second / "results/tables/run_times.csv").read_text()

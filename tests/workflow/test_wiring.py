@@ -28,13 +28,13 @@ def test_a_job_gets_the_models_and_images_of_its_own_case_seed_and_client(jobs):
             if len(own) == 1 and theirs:
                 assert theirs <= own, (rule, output, inputs)
                 checked.add((rule, what))
-    trained = {"attack", "meta_train_after", "local_meta_train", "evaluate", "fine_tune", "defend"}
+    trained = {"attack", "meta_train_after", "repair", "evaluate", "adapt"}
     assert {(rule, what) for rule in trained for what in ("scope", "seed")} <= checked
 
 
 def test_an_evaluation_gets_the_model_before_and_the_one_after_the_attack(jobs):
     for rule, inputs, _ in jobs:
-        if rule in ("evaluate", "fine_tune", "defend"):
+        if rule in ("evaluate", "adapt"):
             models = sorted(path.rsplit("/", 1)[1] for path in inputs if path.endswith(".safetensors"))
             after = ["after.safetensors"] if rule == "evaluate" else []
             assert models == [*after, "attacked.safetensors", "pretrained.safetensors"]

@@ -9,7 +9,7 @@ import yaml
 
 from fedmeta import plugins
 from fedmeta.settings import for_dataset, lay, scenarios_of
-from fedmeta.settings.fields import Section
+from fedmeta.settings.fields import MethodOptions
 from workflow.lib.stages import STAGES
 
 # Lists whose order means nothing, by section.
@@ -109,13 +109,15 @@ class Jobs:
         """Tell whether a defence has the client repair the model before it adapts it."""
         return bool(self.settings(place.scenario, place.dataset)["defences"][place.defence]["repair"])
 
-    def methods(self, stage: str, place: Place) -> list[tuple[str, Section]]:
+    def methods(self, stage: str, place: Place) -> list[tuple[str, MethodOptions]]:
         """Return (family, options) of the methods that a stage uses; of a reader there are no options."""
         own = self.own(place.scenario, place.dataset)
         if stage == "adapt":
             return [("defence", own.defences[place.defence])]
         if stage == "repair":
-            return [("defence", own.defences[place.defence].repair)]
+            repair = own.defences[place.defence].repair
+            assert repair is not None, "a job repairs where the entry says how"
+            return [("defence", repair)]
         methods = [("aggregation", own.federation.aggregation)] if "federation" in STAGES[stage].settings else []
         return [*methods, ("attack", own.attack)] if "attack" in STAGES[stage].settings else methods
 

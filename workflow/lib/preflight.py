@@ -82,7 +82,8 @@ def _check_once(place: Place, jobs: Jobs, made: Made, code: Code) -> None:
     key = key_of({"settings": settings, "code": reached}, [output.sha256 for output in made.outputs.values()])
     passed, name = read_notes("passed"), f"{place.scenario}/{place.dataset}"
     if passed.get(name) != key:
-        check_images(*made.outputs, jobs.own(place.scenario, place.dataset))
+        images, classes = made.outputs
+        check_images(images, classes, jobs.own(place.scenario, place.dataset))
         write_notes("passed", {**passed, name: key})
 
 

@@ -69,7 +69,7 @@ class Targets:
         for stage, defence in asked:
             home = self.homes.home(stage, Place(scenario, dataset, defence))
             wildcards = dict(seed=own.seeds, scope=scopes, client=own.evaluation.clients)
-            paths = expand(path_of(stage), **home._asdict(), **wildcards)
+            paths: Any = expand(path_of(stage), **home._asdict(), **wildcards)  # no function: no wildcard is one
             tables += [Table(scenario, defence, path) for path in paths]
         return tables
 

@@ -120,20 +120,28 @@ def _trace(font: Path, characters: list[str]) -> dict[str, Lines]:
     skeletons = [lines for part in range(0, len(rasters), 100) for lines in _skeletons(rasters[part : part + 100])]
     traced = {}
     for character, raster, skeleton in zip(characters, rasters, skeletons, strict=True):
-        lengths = np.bincount(label(skeleton, np.ones((3, 3)))[0].ravel())[1:]
-        if (
-            lengths.min(initial=LONGER_SIDE) <= DOT
-            or not skeleton.any()
-            or distance_transform_edt(raster).max() > THICKEST
-        ):
+        lengths = np.bincount(_components(skeleton).ravel())[1:]
+        if lengths.min(initial=LONGER_SIDE) <= DOT or not skeleton.any() or _distance_to_false(raster).max() > THICKEST:
             continue
         skeleton = np.pad(skeleton, OUTER_MARGIN)
         pixels = np.argwhere(skeleton)
         low, high = pixels.min(axis=0), pixels.max(axis=0)
-        lines = Lines(distance_transform_edt(~skeleton), (low + high) / 2, (high - low).max() / 2)
-        if 2 * lines.half >= SMALLEST and _draw(lines, _grid(28), np.mean(PEN_WIDTHS)).mean() < 255 * DENSEST:
+        lines = Lines(_distance_to_false(~skeleton), (low + high) / 2, (high - low).max() / 2)
+        if 2 * lines.half >= SMALLEST and _draw(lines, _grid(28), float(np.mean(PEN_WIDTHS))).mean() < 255 * DENSEST:
             traced[character] = lines
     return traced
+
+
+def _components(picture: np.ndarray) -> np.ndarray:
+    """Return which connected lines the pixels of a picture belong to, numbered from 1: int32, (height, width)."""
+    numbers = np.empty(picture.shape, np.int32)
+    label(picture, np.ones((3, 3)), output=numbers)
+    return numbers
+
+
+def _distance_to_false(picture: np.ndarray) -> np.ndarray:
+    """Return how far each pixel is from the nearest False one: float64, (height, width)."""
+    return np.asarray(distance_transform_edt(picture))
 
 
 def _distinct(drawings: list[Lines]) -> set[int]:
@@ -212,7 +220,7 @@ def _rasters(path: Path, characters: list[str]) -> np.ndarray:
     rasters = np.zeros((len(characters), side, side), bool)
     for raster, character in zip(rasters, characters, strict=True):
         mask = font.getmask(character, mode="L")
-        picture = Image.frombytes("L", mask.size, bytes(mask))
+        picture = Image.frombytes("L", mask.size, bytes(mask))  # pyright: ignore[reportArgumentType]  it is a sequence, undeclared
         box = picture.getbbox()
         if box is None:
             continue

@@ -110,7 +110,8 @@ def _from_lists(raw: Path, size: int) -> list[RawClass]:
                 raise FedmetaError(
                     f"{where} lacks {listed[found.index(None)]} of {part}.csv: put it there or fix {part}.csv"
                 )
-            paths = by_folder[name] if None in found else found
+            there = [path for path in found if path is not None]
+            paths = there if len(there) == len(found) else by_folder[name]
             for path in paths:
                 if owners.setdefault(path, name) != name:
                     raise FedmetaError(

@@ -64,9 +64,11 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
         for place, case in enumerate(cases):
             for column, norm in enumerate(columns):
                 points = summaries[norm][summaries[norm].case == case]
-                draw_column(*all_axes[2 * place : 2 * place + 2, column], points, about.way)
+                accuracy, lifted = all_axes[2 * place : 2 * place + 2, column]
+                draw_column(accuracy, lifted, points, about.way)
         label_outer(all_axes)
         title = options.title or "the matching-network defence over the share δ of the shared model"
+        assert about.kernel_norms is not None, "MODELS asks for them"
         low, high = about.kernel_norms.ratio.min(), about.kernel_norms.ratio.max()
         ratio = f"norms of the shared model's kernels: {low:.2f} to {high:.2f} times those of a fresh draw"
         caption = f"{sample(rows, pd.concat(summaries.values()))}\n{ratio}\n{RULE}"
@@ -103,7 +105,7 @@ def draw_column(accuracy: Axes, lifted: Axes, points: pd.DataFrame, way: int) ->
         axes.set_xlim(panels.with_margin(1))
     panels.draw_panel(accuracy, points, way)
     accuracy.set_title("", loc="right")  # the lift at the last step, which here is delta 1
-    lifted.set_title(in_words(usable), loc="right", fontsize=8, color="0.3", pad=3)
+    lifted.set_title(usable_in_words(usable), loc="right", fontsize=8, color="0.3", pad=3)
     accuracy.tick_params(labelbottom=False)
     lifted.axhline(0, color="0.45", linewidth=0.8)
     lifted.axhline(100 * MOST_LIFT, **LIMIT)
@@ -116,7 +118,7 @@ def draw_column(accuracy: Axes, lifted: Axes, points: pd.DataFrame, way: int) ->
             lifted.fill_between(own.step, *band, color=line.look["color"], alpha=0.15, linewidth=0, zorder=1.9)
 
 
-def in_words(usable: list[list[float]] | None) -> str:
+def usable_in_words(usable: list[list[float]] | None) -> str:
     """Return which deltas are usable."""
     if usable is None:
         return "usable δ: unknown without δ = 1"

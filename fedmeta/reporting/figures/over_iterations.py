@@ -66,7 +66,8 @@ def _control_label(options: Options, about: About) -> str:
 
 def _is_fresh(options: Options, about: About) -> bool:
     """Return whether the control has nothing of the federation's model."""
-    return options.control in about.setup.defences and about.setup.option(options.control, "delta") == 0
+    control = options.control
+    return control is not None and control in about.setup.defences and about.setup.option(control, "delta") == 0
 
 
 def _caption(rows, summary, control, options: Options, about: About, defence: str) -> str:

@@ -89,7 +89,8 @@ def _draw_metric(axes: Axes, series: Sequence[Series], names: Sequence[str], cas
         heights, colour = np.arange(len(names)) + offset, COLOURS[place % len(COLOURS)]
         of_metric = summary[(summary.case == case) & (summary.metric == metric)]
         attacked, clean = (
-            of_metric[of_metric.model == model].set_index("scenario").reindex(names) for model in ("attacked", "clean")
+            of_metric[of_metric.model == model].set_index("scenario").reindex(list(names))
+            for model in ("attacked", "clean")
         )
         mean, half = 100 * attacked["mean"], 100 * attacked.half_width
         bars = [mean - np.clip(mean - half, 0, 100), np.clip(mean + half, 0, 100) - mean]

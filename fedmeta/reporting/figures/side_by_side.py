@@ -1,7 +1,8 @@
 """Defences side by side at the end of fine-tuning: such as one defence, whole and without each of its parts."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,11 @@ class Options(FigureOptions):
     untrained: dict[Name, Name] = Field(
         {}, description="defences also shown before fine-tuning, and what they are called then"
     )
+
+    def problems(self, own: Any) -> Iterator[tuple[str, str]]:
+        for name in self.untrained:
+            if name in own.defences and 0 not in own.defences[name].iterations:
+                yield "untrained", f"{name} is not measured before fine-tuning: add 0 to defences.{name}.iterations"
 
 
 def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str | os.PathLike) -> Figure:
@@ -98,7 +104,7 @@ def _draw_points(
             line = lines.get((model, metric))
             if points.empty or line is None:
                 continue
-            points = points.reindex(names)
+            points = points.reindex(list(names))
             heights = np.arange(len(names)) + offset
             mean, half = 100 * points["mean"], 100 * points.half_width
             if model == "clean":
