@@ -105,7 +105,7 @@ def draw_column(accuracy: Axes, lifted: Axes, points: pd.DataFrame, way: int) ->
         axes.set_xlim(panels.with_margin(1))
     panels.draw_panel(accuracy, points, way)
     accuracy.set_title("", loc="right")  # the lift at the last step, which here is delta 1
-    lifted.set_title(in_words(usable), loc="right", fontsize=8, color="0.3", pad=3)
+    lifted.set_title(usable_in_words(usable), loc="right", fontsize=8, color="0.3", pad=3)
     accuracy.tick_params(labelbottom=False)
     lifted.axhline(0, color="0.45", linewidth=0.8)
     lifted.axhline(100 * MOST_LIFT, **LIMIT)
@@ -118,7 +118,7 @@ def draw_column(accuracy: Axes, lifted: Axes, points: pd.DataFrame, way: int) ->
             lifted.fill_between(own.step, *band, color=line.look["color"], alpha=0.15, linewidth=0, zorder=1.9)
 
 
-def in_words(usable: list[list[float]] | None) -> str:
+def usable_in_words(usable: list[list[float]] | None) -> str:
     """Return which deltas are usable."""
     if usable is None:
         return "usable δ: unknown without δ = 1"
