@@ -111,7 +111,8 @@ class Targets:
     ) -> dict[str, dict]:
         """Return settings of a scenario for a data set, and entries of its defences: all of them, or those named."""
         settings = self.jobs.settings(scenario, dataset)
-        entries = {name: entry for name, entry in settings["defences"].items() if defences is None or name in defences}
+        table = self.jobs.own(scenario, dataset).defences  # in the order of the config, which figures keep
+        entries = {name: settings["defences"][name] for name in table if defences is None or name in defences}
         return {"settings": chosen(settings, keys), "defences": entries}
 
     def made_by(self, scenario: str, dataset: str) -> dict[str, str]:
