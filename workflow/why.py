@@ -23,11 +23,11 @@ def jobs_by_reason(text: str) -> dict[str, list[str]]:
     """Return the jobs of a dry run by the reason in words, those that only follow from others last."""
     jobs: dict[str, list[str]] = {}
     for job, reason in JOB.findall(text):
-        jobs.setdefault(in_words(reason), []).append(job)
+        jobs.setdefault(reason_in_words(reason), []).append(job)
     return dict(sorted(jobs.items(), key=lambda item: item[0] == FOLLOWS))
 
 
-def in_words(reason: str) -> str:
+def reason_in_words(reason: str) -> str:
     """Return what Snakemake gives as a reason, without what is the same for all jobs."""
     if params := PARAMS.search(reason):
         return ", ".join(changes(*map(values, params.groups())))

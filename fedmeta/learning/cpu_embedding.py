@@ -8,7 +8,7 @@ channels).
 import torch
 from torch import Tensor
 
-from fedmeta.learning.cpu_kernels import norm_pool_relu, norm_pool_relu_backward
+from fedmeta.learning.cpu_kernels import norm_pool_relu_backward, norm_pool_relu_forward
 from fedmeta.learning.winograd import CHANNELS, Winograd
 
 
@@ -49,7 +49,7 @@ class Module:
         kernel, gamma, beta = parameters
         self.y = self.convolution.forward(x, kernel)
         results = (self.out, self.extreme, self.chosen, self.mean, self.variance)
-        norm_pool_relu(self.y.numpy(), gamma.numpy(), beta.numpy(), *(result.numpy() for result in results))
+        norm_pool_relu_forward(self.y.numpy(), gamma.numpy(), beta.numpy(), *(result.numpy() for result in results))
         return self.out
 
     def backward(self, out_gradient: Tensor, parameters: list[Tensor], gradients: list[Tensor]) -> Tensor | None:

@@ -24,7 +24,7 @@ def jit(function):
 
 
 @jit
-def norm_pool_relu(x, gamma, beta, out, extreme, chosen, mean, variance):
+def norm_pool_relu_forward(x, gamma, beta, out, extreme, chosen, mean, variance):
     """Batch norm over the batch at hand, 2x2 max-pooling, ReLU.
 
     Writes `out` and, for the backward pass, each window's winning value before the normalisation (`extreme`) and its

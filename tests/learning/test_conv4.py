@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from fedmeta.learning.conv4 import MODULES, Conv4, Trainer
-from fedmeta.learning.cpu_kernels import CLOSED, norm_pool_relu, norm_pool_relu_backward
+from fedmeta.learning.cpu_kernels import CLOSED, norm_pool_relu_backward, norm_pool_relu_forward
 from fedmeta.learning.winograd import Winograd
 
 
@@ -179,7 +179,7 @@ def test_the_block_is_batch_norm_pooling_and_relu(size):
     arrays = [np.empty(pooled, np.float32), np.empty(pooled, np.float32), np.empty(pooled, np.int32)]
     statistics = [np.empty(16, np.float32) for _ in range(2)]
     results, dx = [np.empty(16, np.float32) for _ in range(2)], x.clone().numpy()
-    norm_pool_relu(dx, gamma.numpy(), beta.numpy(), *arrays, *statistics)
+    norm_pool_relu_forward(dx, gamma.numpy(), beta.numpy(), *arrays, *statistics)
     np.testing.assert_allclose(arrays[0], expected.detach(), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(statistics[1], x.double().var((0, 1, 2), correction=0), rtol=1e-4)
     norm_pool_relu_backward(dx, out_gradient.numpy(), gamma.numpy(), *arrays[1:], *statistics, *results)

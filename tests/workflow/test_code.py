@@ -15,6 +15,13 @@ def area(radius):
         raise ValueError(f"{radius} is negative")
     return math.pi * radius**2  # of a disc
 '''
+SETTING = """
+from pydantic import Field
+
+
+class Options:
+    radius: float = Field(1.5, gt=0, description="of the disc")
+"""
 SAME = {
     "a comment": SOURCE.replace("# of a disc", "# of a circle"),
     "a docstring": SOURCE.replace("Return the area.", "Return how large it is."),
@@ -56,6 +63,15 @@ def test_what_does_not_change_the_meaning_does_not_count(what):
 def test_what_changes_the_meaning_counts(what):
     assert OTHER[what] != SOURCE
     assert version(OTHER[what]) != version(SOURCE)
+
+
+def test_what_is_said_of_a_setting_does_not_count_but_its_default_and_bounds_do():
+    assert version(SETTING.replace("of the disc", "of the circle")) == version(SETTING)
+    assert version(SETTING.replace(', description="of the disc"', "")) == version(SETTING)
+    assert version(SETTING.replace("1.5", "2.5")) != version(SETTING)
+    assert version(SETTING.replace("gt=0", "ge=0")) != version(SETTING)
+    other = "label(description='a')\n"
+    assert version(other) != version(other.replace("'a'", "'b'")), "only of settings"
 
 
 @pytest.mark.parametrize(

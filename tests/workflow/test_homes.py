@@ -7,7 +7,7 @@ import yaml
 from helpers.project import ROOT
 
 from fedmeta.settings import with_table
-from workflow.lib.homes import Homes, read_record, write_record
+from workflow.lib.homes import Homes, read_homes, write_homes
 from workflow.lib.jobs import Jobs, Place
 from workflow.lib.stages import STAGES
 
@@ -45,8 +45,8 @@ def test_an_option_of_a_defence_concerns_that_defence_alone(homes):
 
 
 def test_equal_entries_of_one_scenario_are_evaluated_once(homes):
-    shared = homes({"plain": {"defences": {"same": {"like": "matching"}}}})
-    assert shared.home("adapt", Place("plain", "glyphs", "same")) == Place("plain", "glyphs", "matching")
+    shared = homes({"plain": {"defences": {"another": {"like": "matching"}}}})
+    assert shared.home("adapt", Place("plain", "glyphs", "another")) == Place("plain", "glyphs", "matching")
 
 
 def test_a_repair_is_shared_by_defences(homes):
@@ -84,12 +84,12 @@ def test_no_home_is_a_key_error(homes):
 
 def test_a_record_is_read_as_it_was_written(homes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert read_record() == {}
+    assert read_homes() == {}
     record = homes({"plain": {}}).record()
-    write_record(record)
-    assert read_record() == {}  # there is no result yet, so nobody keeps any
+    write_homes(record)
+    assert read_homes() == {}  # there is no result yet, so nobody keeps any
     for folder in ("results/plain/glyphs", "data/prepared/plain/glyphs"):
         (tmp_path / folder).mkdir(parents=True)
-    assert read_record() == record
+    assert read_homes() == record
     (tmp_path / "results/.homes.json").write_text("[1")
-    assert read_record() == {}
+    assert read_homes() == {}

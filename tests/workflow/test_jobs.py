@@ -9,18 +9,16 @@ import yaml
 from helpers.project import ROOT
 
 from fedmeta.errors import FedmetaError
+from fedmeta.settings import lay, with_table
 from workflow.lib import preflight
 from workflow.lib.digests import Digests
-from workflow.lib.jobs import Jobs, plain, typed, variant_of
-
-
-class Wildcards(dict):
-    __getattr__ = dict.__getitem__
+from workflow.lib.jobs import Jobs, Place, plain, typed
+from workflow.lib.stages import STAGES
 
 
 @pytest.fixture
 def config() -> dict:
-    return yaml.safe_load((ROOT / "config.yaml").read_text())
+    return with_table(yaml.safe_load((ROOT / "config.yaml").read_text()))
 
 
 @pytest.mark.parametrize(
@@ -42,21 +40,99 @@ def test_settings_have_one_way_to_be_written(written, meant):
     assert repr(plain(written)) == repr(meant)
 
 
-def test_overrides_count_for_their_data_set_alone(config):
+def params(config: dict) -> dict[tuple[str, str], str]:
+    """Return what every job of a config is given, as it would be recorded, by stage and defence."""
+    jobs, own = Jobs(config), Place("default", "glyphs")
+    places = {(stage, ""): own for stage in STAGES if stage not in ("repair", "adapt")}
+    for name in jobs.own("default", "glyphs").defences:
+        place = own._replace(defence=name)
+        places |= {("adapt", name): place} | ({("repair", name): place} if jobs.repaired(place) else {})
+    return {(stage, name): repr(jobs.params(stage, place)) for (stage, name), place in places.items()}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"attack": {"boost": 3.0, "inner_epochs": 6.0}},
+        {"pretrain": {"outer_learning_rate": [1, 0.1]}},
+        {"evaluation": {"rounds": [10, 5, 2, 1, 0], "cases": ["c", "b", "a"]}},
+        {"defences": {"matching": {"iterations": [50, 40, 30, 20, 10, 5, 0], "scale": 10}}},
+        {"defences": {"no-mix": {"delta": 1.0}, "fine_tuning": {"repair": None, "evaluation": {}, "delta": None}}},
+        {"overrides": {"omniglot": {"attack": {"boost": 5}}}},
+    ],
+)
+def test_what_is_only_written_otherwise_is_the_same_to_every_job(config, change):
+    assert params(lay(config, change)) == params(config)
+
+
+def test_defaults_left_out_and_another_order_of_keys_are_the_same_to_every_job(config):
+    bare = {**config, "attack": {"method": "one_shot"}, "federation": dict(reversed(config["federation"].items()))}
+    bare["defences"] = {**config["defences"], "matching": {"method": "matching"}}
+    assert params(bare) == params(config)
+
+
+@pytest.mark.parametrize(
+    ("change", "stages"),
+    [
+        ({"attack": {"boost": 5}}, {"attack", "meta_train_after"}),
+        ({"federation": {"weight": 0.5}}, {"pretrain", "attack", "meta_train_after"}),
+        ({"meta_train_after": {"rounds": 12}}, {"meta_train_after"}),
+        ({"evaluation": {"inner_steps": 10}}, {"evaluate"}),
+        ({"evaluation": {"queries": 3}}, {"evaluate", "adapt"}),
+        ({"data": {"trigger": {"size": 4}}}, {"stamp", "attack", "meta_train_after"}),
+        ({"reptile": {"inner_steps": 9}}, {"pretrain", "attack", "meta_train_after", "repair"}),
+    ],
+)
+def test_a_setting_concerns_the_jobs_that_read_it(config, change, stages):
+    before, after = params(config), params(lay(config, change))
+    assert {
+        stage for stage, _ in before if any(before[job] != after[job] for job in before if job[0] == stage)
+    } == stages
+
+
+def test_an_option_of_a_defence_concerns_its_jobs_and_those_of_the_entries_like_it(config):
+    before = params(config)
+
+    def changed(change: dict) -> set[tuple[str, str]]:
+        after = params(lay(config, {"defences": change}))
+        return {job for job in before if before[job] != after[job]}
+
+    assert changed({"no-gates": {"scale": 5}}) == {("adapt", "no-gates")}
+    of_matching = changed({"matching": {"warm_up": 5}})
+    assert ("adapt", "matching") in of_matching and ("adapt", "fresh-network") in of_matching
+    assert ("adapt", "fine_tuning") not in of_matching and {stage for stage, _ in of_matching} == {"adapt"}
+    longer = changed({"noisy-start-local-longer": {"repair": {"episodes": 500}}})
+    assert longer == {("repair", "noisy-start-local-longer")}, "adapt reads another model, but no other setting"
+    episodes = changed({"other-episodes": {"evaluation": {"episode_seed": 3}}})
+    assert episodes == {("adapt", "other-episodes"), ("adapt", "other-episodes-fresh-network")}
+
+
+def test_overrides_and_scenarios_count_for_themselves_alone(config):
+    config["datasets"] = ["glyphs", "omniglot"]
     config["overrides"] = {"glyphs": {"attack": {"boost": 5.0}}}
+    config["scenarios"] = {"plain": {}, "weak": {"attack": {"boost": 1}}}
     jobs = Jobs(config)
-    assert [jobs.settings(name)["attack"]["boost"] for name in ("glyphs", "omniglot")] == [5, 3]
+    boosts = [
+        jobs.params("attack", Place(*each))["settings"]["attack"]["boost"]
+        for each in (("plain", "glyphs"), ("plain", "omniglot"), ("weak", "glyphs"))
+    ]
+    assert boosts == [5, 3, 1]
     assert config["attack"]["boost"] == 3
-    param = jobs.take("attack.boost", "engine", "attack.meta_steps")
-    assert param(Wildcards(dataset="glyphs")) == {"attack": {"boost": 5, "meta_steps": 40}, "engine": "auto"}
-    assert jobs.take_each("attack.boost") == {"glyphs": {"attack": {"boost": 5}}}
 
 
-def test_a_variant_of_the_defence_changes_its_own_settings(config):
-    wildcards = Wildcards(dataset="glyphs", variant="matching_no_gates-0.3")
-    assert variant_of(wildcards) == ("matching_no_gates", 0.3)
-    assert variant_of(Wildcards(variant="plain")) == variant_of(Wildcards()) == ("", None)
-    assert Jobs(config).take("matching.gates")(wildcards) == {"matching": {"gates": False}}
+def test_methods_and_the_files_that_options_name_are_those_of_the_stage(config):
+    config["attack"] = {"method": "given", "model": "theirs.safetensors"}
+    jobs, place = Jobs(config), Place("default", "glyphs", "matching-local")
+    files = {stage: jobs.method_files(stage, place) for stage in ("resize", "pretrain", "attack", "repair", "adapt")}
+    assert files == {
+        "resize": ["fedmeta/data/readers/glyphs.py"],
+        "pretrain": ["fedmeta/federation/aggregation/weighted_sum.py"],
+        "attack": ["fedmeta/federation/aggregation/weighted_sum.py", "fedmeta/attacks/given.py"],
+        "repair": ["fedmeta/defences/local_meta_training.py"],
+        "adapt": ["fedmeta/defences/matching.py"],
+    }
+    assert jobs.option_files("attack", place) == ["theirs.safetensors"]
+    assert jobs.option_files("pretrain", place) == jobs.option_files("adapt", place) == []
 
 
 def test_texts_on_the_command_line_are_read_as_yaml():

@@ -6,43 +6,80 @@ import pytest
 import yaml
 from helpers.project import ROOT
 
+from fedmeta.settings import with_table
+from workflow.lib.code import Code
+from workflow.lib.homes import Homes
 from workflow.lib.jobs import Jobs
-from workflow.lib.targets import Targets, model_of, scopes_of
+from workflow.lib.takes import Takes
+from workflow.lib.targets import Targets
 from workflow.lib.times import put_back, set_aside
 
 
 @pytest.fixture
-def targets() -> Targets:
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    config |= {"datasets": ["glyphs", "omniglot"], "figures": [3, "A8"], "seeds": [1, 2]}
+def homes() -> Homes:
+    config = with_table(yaml.safe_load((ROOT / "config.yaml").read_text()))
+    config |= {"datasets": ["glyphs", "omniglot"], "figures": [3, "A8", "scenarios"], "seeds": [1, 2]}
     config["overrides"] = {"omniglot": {"evaluation": {"cases": ["a"]}}}
-    return Targets(Jobs(config))
+    config["scenarios"] = {"plain": {}, "strong": {"attack": {"boost": 5}}}
+    return Homes(Jobs(config), {})
+
+
+@pytest.fixture
+def targets(homes: Homes) -> Targets:
+    return Targets(homes.jobs, homes)
 
 
 def test_tables_are_those_of_each_seed_and_scope(targets):
-    scopes = {"glyphs": ("excluded", "included"), "omniglot": ("excluded",)}
+    scopes = {"glyphs": ["excluded", "included"], "omniglot": ["excluded"]}
     for dataset, expected in scopes.items():
-        assert set(targets.tables_of(dataset, "3")) == {
-            f"results/{dataset}/seed-{seed}/{scope}/evaluate/client-2.csv" for seed in (1, 2) for scope in expected
+        assert targets.scopes("plain", dataset, "3") == expected
+        assert set(targets.paths("plain", dataset, "3")) == {
+            f"results/plain/{dataset}/seed-{seed}/{scope}/evaluate/client-2.csv"
+            for seed in (1, 2)
+            for scope in expected
         }
-    table = "results/omniglot/seed-1/excluded/fine_tune/glorot_mix_local_100-0.3/client-2.csv"
-    assert table in targets.tables_of("omniglot", "A8")
-    assert len(targets.metrics_tables()) == len(set(targets.metrics_tables())) == 2 * (4 + 2)
+    table = "results/strong/omniglot/seed-1/excluded/adapt/noisy-start-local/client-2.csv"
+    assert table in targets.paths("strong", "omniglot", "A8")
+    assert ["strong", "noisy-start-local"] in targets.names("strong", "omniglot", "A8")
+    tables = targets.all_tables()
+    assert len(tables) == len(set(tables))
 
 
-def test_figures_are_those_of_every_data_set(targets):
-    folder = "results/figures/omniglot"
-    own = [path for path in targets.figures() if path.startswith(folder)]
-    assert own == [f"{folder}/figure-3.png", f"{folder}/figure-A8.png", f"{folder}/attack-seed-1.png"]
-    assert scopes_of("3", targets.jobs.settings("omniglot")) == ["excluded"]
+def test_a_figure_that_compares_scenarios_has_the_tables_of_all(targets):
+    tables = targets.tables("plain", "omniglot", "scenarios")
+    assert {table.scenario for table in tables} == {"plain", "strong"}
+    assert {table.scenario for table in targets.tables("plain", "omniglot", "3")} == {"plain"}
 
 
-def test_a_client_adapts_the_model_after_its_own_meta_training_where_the_variant_says_so():
+def test_figures_are_those_of_every_scenario_and_data_set(targets):
+    own = [path.removeprefix("results/figures/") for path in targets.figures() if "omniglot" in path]
+    assert own == [
+        *("plain/omniglot/figure-3.png", "plain/omniglot/figure-A8.png", "omniglot/figure-scenarios.png"),
+        *("plain/omniglot/attack-seed-1.png", "strong/omniglot/figure-3.png", "strong/omniglot/figure-A8.png"),
+    ]
+
+
+def test_a_name_stands_for_the_whole_grid(targets):
+    sweep = targets.defences("plain", "glyphs", "delta")
+    assert len(sweep) == 22
+    assert all(name.startswith("sweep,norms=") for name in sweep)
+    assert targets.defences("plain", "glyphs", "7") == ["matching", "fresh-network"]
+
+
+def test_a_client_adapts_the_model_after_its_own_meta_training_where_the_defence_says_so(homes):
+    takes = Takes(homes.jobs, homes, Code())
     wildcards = {"dataset": "glyphs", "seed": "1", "scope": "excluded", "client": "3"}
-    run = "results/glyphs/seed-1/excluded"
-    assert model_of({**wildcards, "variant": "plain"}, "attacked") == f"{run}/attacked.safetensors"
-    local = model_of({**wildcards, "variant": "matching_local_10-0.3"}, "pretrained")
-    assert local == f"{run}/local-10/client-3/pretrained.safetensors"
+    run = "glyphs/seed-1/excluded"
+
+    def model(which: str, scenario: str, defence: str) -> str:
+        return takes.model("adapt", which)({**wildcards, "scenario": scenario, "defence": defence})
+
+    assert model("attacked", "strong", "fine_tuning") == f"results/strong/{run}/attacked.safetensors"
+    assert model("pretrained", "strong", "fine_tuning") == f"results/plain/{run}/pretrained.safetensors"
+    local = model("attacked", "strong", "noisy-start-local")
+    assert local == f"results/strong/{run}/repair/noisy-start-local/client-3/attacked.safetensors"
+    # The same client makes the same model for another defence.
+    assert model("attacked", "strong", "matching-local") == local
 
 
 class TestTimes:

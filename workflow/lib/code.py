@@ -70,7 +70,9 @@ class Code:
 
 
 def meaning(node: object) -> str:
-    """Return a syntax tree as text without comments, docstrings, positions, and the texts of errors that it raises."""
+    """Return a syntax tree as text without comments, docstrings, positions, the texts of errors that it raises, and
+    what it says of settings.
+    """
     if isinstance(node, list):
         return f"[{','.join(map(meaning, node))}]"
     if not isinstance(node, ast.AST):
@@ -81,6 +83,8 @@ def meaning(node: object) -> str:
     if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
         told = [each for each in node.exc.args if not isinstance(each, ast.JoinedStr | ast.Constant)]
         fields["exc"] = ast.Call(node.exc.func, told, node.exc.keywords)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Field":
+        fields["keywords"] = [each for each in node.keywords if each.arg != "description"]
     # Fields without a value are left out: which there are differs between versions of Python.
     said = ",".join(f"{name}={meaning(value)}" for name, value in fields.items() if value is not None and value != [])
     return f"{type(node).__name__}({said})"

@@ -17,7 +17,7 @@ from fedmeta.settings import check, lay, with_table
 from workflow.lib import preflight
 from workflow.lib.again import FOLDERS, doubts, set_clock
 from workflow.lib.code import Code
-from workflow.lib.homes import Homes, write_record
+from workflow.lib.homes import Homes, write_homes
 from workflow.lib.jobs import Jobs, typed
 from workflow.lib.raw_data import RawData
 
@@ -112,7 +112,7 @@ def before_jobs(homes: Homes, inputs: Iterable[str]) -> None:
     Then note which scenario keeps what.
     """
     one_line(preflight.check_folders)
-    one_line(write_record, homes.record())
+    one_line(write_homes, homes.record())
     for path in set_clock(inputs):
         logger.warning(f"{path} was of a time in the future: it is of now")
 

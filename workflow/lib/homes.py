@@ -1,6 +1,7 @@
 """Which scenario keeps a result that several share: a stage with equal settings, and equal stages before it, runs once.
 
-The first scenario of the config keeps it, or the one that has kept it so far, even if it is no longer in the config.
+The first scenario of the config keeps it (in it, the first defence), or the one that has kept it so far, even if that is
+no longer in the config.
 """
 
 import json
@@ -19,7 +20,7 @@ class Homes:
     """The homes of all results that a config asks for."""
 
     def __init__(self, jobs: Jobs, recorded: Mapping[tuple[str, Place], str]):
-        """`recorded`: the key of what each (stage, place) has kept so far, see `read_record`."""
+        """`recorded`: the key of what each (stage, place) has kept so far, see `read_homes`."""
         self.jobs, self.recorded = jobs, dict(recorded)
         self._former: dict[str, list[Place]] = {}
         for (_, place), key in self.recorded.items():
@@ -99,9 +100,7 @@ class Homes:
         if stage not in ("repair", "adapt"):
             return places
         of_defences = [
-            place._replace(defence=name)
-            for place in places
-            for name in self.jobs.settings(place.scenario, dataset)["defences"]
+            place._replace(defence=name) for place in places for name in self.jobs.own(place.scenario, dataset).defences
         ]
         return [place for place in of_defences if stage == "adapt" or self.jobs.repaired(place)]
 
@@ -114,8 +113,8 @@ class Homes:
         return place if stage in ("repair", "adapt") else place._replace(defence="")
 
 
-def read_record() -> dict[tuple[str, Place], str]:
-    """Return what was written with `write_record`, without places whose folder has been removed."""
+def read_homes() -> dict[tuple[str, Place], str]:
+    """Return what was written with `write_homes`, without places whose folder has been removed."""
     try:
         lines = json.loads(RECORD.read_text())
         record = {(stage, Place(*place)): str(key) for stage, *place, key in lines}
@@ -131,7 +130,7 @@ def read_record() -> dict[tuple[str, Place], str]:
     }
 
 
-def write_record(record: Mapping[tuple[str, Place], str]) -> None:
+def write_homes(record: Mapping[tuple[str, Place], str]) -> None:
     """Write who keeps what."""
     with atomic_path(RECORD) as temporary:
         temporary.write_text(json.dumps([[stage, *place, key] for (stage, place), key in record.items()], indent=0))

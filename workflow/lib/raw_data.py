@@ -11,7 +11,7 @@ from fedmeta import plugins
 from fedmeta.data.datasets import folder_of, read
 from fedmeta.errors import FedmetaError
 from workflow.lib.digests import Digests
-from workflow.lib.readers import Declared, declared
+from workflow.lib.readers import Declared, constants_of
 
 
 class RawData:
@@ -43,12 +43,12 @@ class RawData:
     def missing(self, dataset: str) -> list[str]:
         """Return the raw files of a data set that are not there and would be downloaded."""
         folder = folder_of(dataset, self.folder)
-        paths = [folder / name for name in declared(dataset).PUBLISHED or {}]
+        paths = [folder / name for name in constants_of(dataset).PUBLISHED or {}]
         return [str(path) for path in paths if not path.exists() and not path.with_suffix("").exists()]
 
     def require(self, dataset: str, size: int) -> None:
         """Raise FedmetaError, before anything is made or unmade, if nobody has put the data set's raw files there."""
-        if declared(dataset).PUBLISHED is None and not self.contents(dataset):
+        if constants_of(dataset).PUBLISHED is None and not self.contents(dataset):
             read(dataset, self.folder, size)  # which says better what it needs
             raise FedmetaError(
                 f"{folder_of(dataset, self.folder)} holds no raw files: put them there, or write PUBLISHED = {{}} into "
@@ -56,7 +56,7 @@ class RawData:
             )
 
     def _contents(self, dataset: str) -> dict[str, str]:
-        reader, folder = declared(dataset), folder_of(dataset, self.folder)
+        reader, folder = constants_of(dataset), folder_of(dataset, self.folder)
         if reader.PUBLISHED != {}:
             _follow(self.folder)
             _follow(folder)

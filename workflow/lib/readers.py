@@ -23,7 +23,7 @@ class Declared(Section):
     LARGE: Suffixes = Field((), description='a tuple of small-letter suffixes, like (".zip",)')
 
 
-def declared(dataset: str) -> Declared:
+def constants_of(dataset: str) -> Declared:
     """Return the constants of a data set's reader. Raises FedmetaError that says what one of them must be."""
     fields = Declared.model_fields
     values = {name: plugins.constant("reader", dataset, name, field.default) for name, field in fields.items()}

@@ -7,7 +7,7 @@ import sys
 sys.path.insert(0, workflow.basedir)  # the library of this working copy, whichever is installed
 from workflow.lib import guard
 from workflow.lib.code import Code
-from workflow.lib.homes import Homes, read_record
+from workflow.lib.homes import Homes, read_homes
 from workflow.lib.jobs import Jobs, Place
 from workflow.lib.raw_data import RawData
 from workflow.lib.stages import KEYED, benchmark_of, log_of, outputs_of, path_of
@@ -16,7 +16,7 @@ from workflow.lib.targets import Targets
 
 guard.complete_config(workflow, config)
 jobs, code, raw = Jobs(config), Code(), RawData(config["raw_data"])
-homes = Homes(jobs, read_record())
+homes = Homes(jobs, read_homes())
 takes, targets = Takes(jobs, homes, code), Targets(jobs, homes)
 guard.before_all(workflow, jobs, homes, raw, code)
 

@@ -17,7 +17,7 @@ from fedmeta.data.datasets import folder_of, read
 from fedmeta.data.raw_images import SUFFIXES
 from fedmeta.errors import FedmetaError
 from workflow.lib.raw_data import RawData
-from workflow.lib.readers import declared
+from workflow.lib.readers import constants_of
 
 IMPORTS = """
 import numpy as np
@@ -252,7 +252,7 @@ def test_what_is_declared_of_channels_is_held_against_the_images(project):
 
 def test_the_package_s_readers_are_known_by_name_and_count_all_kinds_of_images():
     assert set(plugins.names("reader")) >= {"glyphs", "image_folder", "mini_imagenet", "omniglot"}
-    assert declared("image_folder").FILES == declared("mini_imagenet").FILES == SUFFIXES
+    assert constants_of("image_folder").FILES == constants_of("mini_imagenet").FILES == SUFFIXES
 
 
 def test_a_data_set_s_folder_may_have_hyphens(tmp_path):
