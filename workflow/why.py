@@ -36,7 +36,7 @@ def reason_in_words(reason: str) -> str:
 
 def values(text: str) -> list:
     """Return the values that Snakemake lists of a job's params: those that were, or are now, and not both."""
-    return [] if text == "<nothing exclusive>" else ast.literal_eval(f"[{text}]")
+    return [] if text.strip() == "<nothing exclusive>" else ast.literal_eval(f"[{text}]")
 
 
 def changes(before: list, now: list) -> list[str]:
@@ -48,7 +48,7 @@ def changes(before: list, now: list) -> list[str]:
         if old is None:
             said.append(f"now {new}")
         elif isinstance(new, dict):
-            old, new = flat(old), flat(new)
+            old, new = flat(old, method_of(old, new)), flat(new, method_of(old, new))
             said += [f"{key}: {old.get(key)} -> {new.get(key)}" for key in old | new if old.get(key) != new.get(key)]
         else:
             said.append(f"{old} -> {new}")
@@ -63,6 +63,12 @@ def flat(settings: dict, section: str = "") -> dict:
     return named
 
 
+def method_of(old: dict, new: dict) -> str:
+    """Return the section in whose name the options of a method are told: the method, where it is still the same."""
+    method = str(new.get("method", ""))
+    return f"{method.rpartition('/')[2].removesuffix('.py')}." if method and old.get("method") == method else ""
+
+
 def codes(values: list) -> set[str]:
     """Return what tells the contents of Python files, in values that are params or mappings of them."""
     each = [inner for value in values for inner in (value.values() if isinstance(value, dict) else [value])]
@@ -70,8 +76,12 @@ def codes(values: list) -> set[str]:
 
 
 def same_keys(old: object, new: object) -> bool:
-    """Tell whether two values can be the same param: mappings with the same keys, or neither of them a mapping."""
-    return (set(old) if isinstance(old, dict) else None) == (set(new) if isinstance(new, dict) else None)
+    """Tell whether two values can be the same param: mappings with the same keys, options, or neither a mapping.
+
+    Of options, another method has others.
+    """
+    old_keys, new_keys = (set(each) if isinstance(each, dict) else None for each in (old, new))
+    return old_keys == new_keys or bool(old_keys and new_keys and "method" in old_keys & new_keys)
 
 
 def main() -> int:

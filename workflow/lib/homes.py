@@ -1,7 +1,7 @@
 """Which scenario keeps a result that several share: a stage with equal settings, and equal stages before it, runs once.
 
-The first scenario of the config keeps it (in it, the first defence), or the one that has kept it so far, even if that is
-no longer in the config.
+The first scenario of the config keeps it (in it, the first defence), or the one that has kept it so far, even if that
+is no longer in the config.
 """
 
 import json
