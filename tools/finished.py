@@ -54,6 +54,7 @@ OTHER_VALUES = {
     "attack.method": "own_one_shot.py",
     "attack.backdoor_to_target": [1, 2],
     "attack.target_output": "random",
+    "evaluation.episode_seed": 7,
     "evaluation.target_output": "random",
     "evaluation.rounds": [0, 1, 2],
     "evaluation.clients": [2, 3],

@@ -12,15 +12,18 @@ import sys
 
 import pytest
 import yaml
+from finished import ADDING, KEYS
 from helpers.project import PARTS, ROOT, copy_project, snakemake
-from invalidation import ADDING, FIGURES, KEYS, MODULES, OTHER_READERS, RULES, TABLES, documented
+from invalidation import FIGURES, MODULES, OTHER_READERS, RULES, TABLES, documented
 
-from workflow.lib.code import UNCOUNTED
+from workflow.lib.code import TYPES, UNCOUNTED
 
 TRAINING = {"pretrain", "attack", "meta_train_after"}
-REPORTS = {*TABLES, *FIGURES}
-# Keys that some variants of the defence, or of its evaluation, do not read.
-OF_SOME = ("matching.", "glorot_mix.", "local_meta_training.", "figure_", "evaluation.episode_seed", "evaluation.other")
+REPORTS = {*TABLES, *FIGURES, "aggregation"}
+# Keys that some defences do not read, or have an own value of.
+OF_SOME = ("defences.", "figure_table.", "evaluation.episode_seed", "evaluation.target_output")
+# Rules whose jobs use different methods, or models that are made at different stages.
+VARIED = ("repair", "adapt", "figure")
 # What each rule takes from others, as in the rules, written down again.
 TAKES_FROM = {
     "resize": [],
@@ -31,19 +34,31 @@ TAKES_FROM = {
     "pretrain": ["augment", "split"],
     "attack": ["pretrain", "stamp"],
     "meta_train_after": ["attack"],
-    "local_meta_train": ["attack"],
+    "repair": ["attack"],
     "evaluate": ["meta_train_after", "stamp"],
-    "fine_tune": ["attack", "local_meta_train", "stamp"],
-    "defend": ["attack", "local_meta_train", "stamp"],
+    "adapt": ["attack", "repair", "stamp"],
     "kernel_norms": ["attack"],
-    "aggregate": ["evaluate", "fine_tune", "defend"],
+    "aggregation": ["meta_train_after"],
+    "aggregate": ["evaluate", "adapt"],
     "summary": ["aggregate"],
+    "comparison": ["aggregate"],
     "run_times": ["aggregate"],
     "paper_against_ours": ["aggregate", "run_times"],
-    "figure": ["evaluate", "fine_tune", "defend"],
-    "figure_order": ["fine_tune"],
-    "figure_ablation": ["defend"],
-    "figure_delta": ["defend", "kernel_norms"],
+    "figure": ["evaluate", "adapt", "kernel_norms"],
+    "figure_across": ["evaluate", "adapt"],
+}
+# The files of the methods that the rules use here.
+METHODS = {
+    "resize": ["data/readers/glyphs"],
+    "pretrain": ["federation/aggregation/weighted_sum"],
+    "attack": ["federation/aggregation/weighted_sum", "attacks/one_shot"],
+    "meta_train_after": ["federation/aggregation/weighted_sum", "attacks/one_shot"],
+    "repair": ["defences/local_meta_training"],
+    "adapt": ["defences/fine_tuning", "defences/matching"],
+    "figure": [f"reporting/figures/{kind}" for kind in ("over_rounds", "over_iterations", "over_orders")]
+    + ["reporting/figures/side_by_side", "reporting/figures/over_delta"],
+    "figure_across": ["reporting/figures/scenarios"],
+}
 }
 
 
@@ -65,18 +80,31 @@ def test_a_module_reruns_what_the_document_says(finished, path):
 
 def assert_whole(finished, again):
     """Check that all jobs of a rule run again, but for rules whose jobs depend on different things."""
-    whole = [rule for rule in again if rule not in ("figure", "local_meta_train")]
+    whole = [rule for rule in again if rule not in VARIED]
     assert {rule: again[rule] for rule in whole} == {rule: finished.jobs[rule] for rule in whole}
 
 
 def test_a_job_runs_again_where_its_own_files_are_made_again(finished):
-    assert finished.jobs["figure"] == 6
+    """Counts are of two scopes, one client."""
+    assert finished.jobs["figure"] == 8
     assert finished.after_key("evaluation.rounds")["figure"] == 1
-    assert finished.after_key("fine_tuning.iterations")["figure"] == 2
-    assert finished.after_key("evaluation.other_episode_seed") == {"defend": 4, "figure": 1, **dict.fromkeys(TABLES, 1)}
-    assert finished.after_key("matching.scale")["defend"] == finished.jobs["defend"] - 1  # one has no scales
-    assert finished.jobs["local_meta_train"] == 4
-    assert finished.after_key("attack.boost")["local_meta_train"] == 2  # the clean model is as it was
+    assert finished.after_key("defences.fine_tuning.iterations")["figure"] == 3
+    one_defence = {"adapt": 4, "figure": 1, **dict.fromkeys(TABLES, 1)}
+    assert finished.after_key("defences.other-episodes.evaluation.episode_seed") == one_defence
+    assert finished.jobs["adapt"] - finished.after_key("evaluation.episode_seed")["adapt"] == 4  # those have their own
+    matching = finished.after_key("defences.matching.iterations")["adapt"]
+    assert matching + finished.after_key("defences.fine_tuning.iterations")["adapt"] == finished.jobs["adapt"] == 20
+    assert finished.after_key("defences.matching.scale")["adapt"] == matching - 1  # one has no scales
+    assert finished.jobs["repair"] == 4
+    assert finished.after_key("attack.boost")["repair"] == 2  # the clean model is as it was
+
+
+def test_a_method_reruns_the_jobs_that_use_it_and_no_others(finished):
+    assert finished.after_module("fedmeta/defences/fine_tuning.py")["adapt"] == 6
+    assert finished.after_module("fedmeta/defences/matching.py")["adapt"] == 14
+    assert finished.after_module("fedmeta/defences/local_meta_training.py")["adapt"] == 2
+    assert finished.after_module("fedmeta/reporting/figures/over_rounds.py") == {"figure": 1}
+    assert not finished.after_module("fedmeta/attacks/given.py")
 
 
 @pytest.mark.parametrize("path", sorted(OTHER_READERS))
@@ -85,30 +113,31 @@ def test_the_reader_of_another_data_set_reruns_nothing(finished, path):
 
 
 def test_a_script_reruns_its_rule_and_what_follows(finished):
-    assert finished.after_module("workflow/scripts/figure.py") == {"figure": 6}
-    assert set(finished.after_module("workflow/scripts/evaluation_stage.py")) == REPORTS | {
-        *("evaluate", "fine_tune", "defend")
-    }
+    assert finished.after_module("workflow/scripts/figure.py") == {"figure": 8, "figure_across": 1}
+    assert set(finished.after_module("workflow/scripts/evaluate.py")) == {"evaluate", *TABLES, *FIGURES}
+    again = finished.after_module("workflow/scripts/training_stage.py")
+    assert set(again) == set(RULES) - {"resize", "augment", "split", "stamp", "contact_sheet"}
 
 
 def test_the_document_keeps_its_promises():
     keys, modules = documented("keys"), documented("modules")
     for key, rules in keys.items():
-        if key in ADDING or key.startswith(("evaluation.", "fine_tuning.", "matching.", "local_meta_training.")):
+        if key in ADDING or key.startswith(("evaluation.", "defences.")):
             assert not rules & TRAINING, key
         if key.startswith(("data.trigger.", "attack.")):
             assert "attack" in rules, key
             assert "pretrain" not in rules, key
     for path, rules in modules.items():
-        if path.startswith("fedmeta/reporting/"):
+        if path.startswith(("fedmeta/reporting/", "fedmeta/paper/")):
             assert rules <= {*REPORTS, "kernel_norms"}, path
         if path.startswith(("fedmeta/attacks/", "fedmeta/defences/")):
             assert "pretrain" not in rules, path
     assert keys["threads"] == keys["raw_data"] == set()
-    # The config is checked before there are rules, and what is said of a mistake reruns nothing.
-    checks = {path for path in modules if path.startswith("fedmeta/settings/")}
-    unreached = {path for path, rules in modules.items() if not rules}
-    assert unreached == checks | UNCOUNTED - {"workflow/scripts/stage.py"}, "no rule reaches a module"
+    # The config is checked before there are rules, and what is said of a mistake reruns nothing. Of methods nobody uses
+    # here there is one; the package of readers has nothing in it, and each is found by its name.
+    expected = {path for path in modules if path.startswith(TYPES)} | UNCOUNTED - {"workflow/scripts/stage.py"}
+    expected |= {"fedmeta/attacks/given.py", "fedmeta/data/readers/__init__.py"}
+    assert {path for path, rules in modules.items() if not rules} == expected, "no rule reaches a module"
 
 
 def test_modules_are_those_that_python_would_import():
@@ -124,15 +153,15 @@ def test_modules_are_those_that_python_would_import():
 
 def modules_of(rule: str) -> set[str]:
     finder = modulefinder.ModuleFinder([str(ROOT / "workflow/scripts"), str(ROOT)], excludes=["workflow"])
-    finder.run_script(str(ROOT / f"workflow/scripts/{rule}.py"))
-    if rule == "resize":  # it imports the data set's reader by its name
-        finder.run_script(str(ROOT / "fedmeta/data/readers/glyphs.py"))
+    finder.run_script(str(ROOT / f"workflow/scripts/{'figure' if rule == 'figure_across' else rule}.py"))
+    for method in METHODS.get(rule, []):  # they are imported by their names
+        finder.run_script(str(ROOT / f"fedmeta/{method}.py"))
     files = [os.path.relpath(module.__file__, ROOT) for module in finder.modules.values() if module.__file__]
-    return {file for file in files if file.startswith("fedmeta")} - UNCOUNTED
+    return {file for file in files if file.startswith("fedmeta") and not file.startswith(TYPES)} - UNCOUNTED
 
 
 def test_the_papers_numbers_are_an_input_of_their_table_alone(finished):
-    path = "fedmeta/reporting/paper_numbers.csv"
+    path = "fedmeta/paper/numbers.csv"
     with finished.edited(path, (finished.folder / path).read_text().replace(",78,", ",79,")):
         assert finished.dry_run() == {"paper_against_ours": 1}
 
@@ -174,10 +203,12 @@ def test_comments_and_the_order_of_keys_rerun_nothing(finished):
 def test_other_ways_to_write_the_same_settings_rerun_nothing(finished):
     config = copy.deepcopy(finished.config)
     config["attack"]["boost"] = 3.0
-    config["matching"]["scale"] = 10
+    config["defences"]["matching"]["scale"] = 10
     config["pretrain"]["outer_learning_rate"] = [1, 0.1]
-    for section, key in (("fine_tuning", "iterations"), ("matching", "iterations"), ("evaluation", "rounds")):
-        config[section][key] = config[section][key][::-1]
+    config["evaluation"]["rounds"] = config["evaluation"]["rounds"][::-1]
+    for defence in ("fine_tuning", "matching"):
+        config["defences"][defence]["iterations"] = config["defences"][defence]["iterations"][::-1]
+    del config["defences"]["matching"]["gates"]  # its default
     config["evaluation"]["cases"] = ["c", "a", "b"]
     config["overrides"] = {"glyphs": {"evaluation": {"rounds": [3, 0, 1]}}}
     assert config != finished.config
@@ -196,11 +227,10 @@ def test_another_script_of_a_rule_reruns_it_and_what_follows(finished):
 
 def test_new_content_reruns_what_is_made_from_it_however_large_the_file(finished):
     for path, rules in {
-        "data/prepared/glyphs/images.npy": set(RULES) - {"resize", "augment", "split"},
-        "results/glyphs/seed-1/included/pretrained.safetensors": set(RULES)
-        - {"resize", "augment", "split", "stamp", "contact_sheet", "pretrain"}
-        - {"kernel_norms", "figure_ablation", "figure_delta"},  # of case (a) alone
-        "results/metrics.csv": {"summary", "run_times", "paper_against_ours"},
+        "data/prepared/default/glyphs/images.npy": set(RULES) - {"resize", "augment", "split"},
+        "results/default/glyphs/seed-1/included/pretrained.safetensors": set(RULES)
+        - {"resize", "augment", "split", "stamp", "contact_sheet", "pretrain"},
+        "results/metrics.csv": {"summary", "comparison", "run_times", "paper_against_ours"},
     }.items():
         file = finished.folder / path
         before = file.read_bytes()
@@ -223,7 +253,7 @@ def test_an_edit_can_be_accepted_without_running(finished):
 def test_the_reason_names_the_module_and_the_value(finished):
     source = (finished.folder / "fedmeta/data/trigger.py").read_text()
     config = (finished.folder / "config.yaml").read_text()
-    table = finished.folder / "results/glyphs/seed-1/excluded/evaluate/client-2.csv"
+    table = finished.folder / "results/default/glyphs/seed-1/excluded/evaluate/client-2.csv"
     table.rename(table.with_name("away"))
     with (
         finished.edited("fedmeta/data/trigger.py", source + "\nedited = True\n"),
@@ -231,11 +261,11 @@ def test_the_reason_names_the_module_and_the_value(finished):
     ):
         said = why(finished.printed())
     table.with_name("away").rename(table)
-    pretraining = [f"Pre-training on glyphs, seed 1, backdoor classes {scope}" for scope in ("excluded", "included")]
+    pretraining = [f"default: pre-training on glyphs, seed 1, backdoor classes {scope}" for scope in ("excluded", "included")]
     assert said["pretrain.rounds: 3 -> 4"] == pretraining
-    assert said["fedmeta/data/trigger.py has changed"][0].startswith("Stamping the backdoor key on images of glyphs")
-    assert said["not made yet"] == ["Evaluating rounds on glyphs, seed 1, excluded, client 2"]
-    assert "Drawing figure 3 of glyphs" in list(said.values())[-1]
+    assert said["fedmeta/data/trigger.py has changed"][0].startswith("default: stamping the backdoor key on images of glyphs")
+    assert said["not made yet"] == ["default: evaluating rounds on glyphs, seed 1, excluded, client 2"]
+    assert "default: drawing figure 3 of glyphs" in list(said.values())[-1]
     assert sum(map(len, said.values())) == sum(finished.jobs.values()) - len({"resize", "augment", "split"})
 
 
@@ -243,7 +273,7 @@ def test_why_names_the_reader_of_a_data_set(finished):
     path = "fedmeta/data/readers/glyphs.py"
     with finished.edited(path, (finished.folder / path).read_text() + "\nedited = True\n"):
         said = why(finished.printed())
-    assert said[f"{path} has changed"] == ["Reading and resizing glyphs"]
+    assert said[f"{path} has changed"] == ["default: reading and resizing glyphs"]
     assert len(said) == 2, "the rest is made from it"
 
 

@@ -16,7 +16,7 @@ from workflow.lib.raw_data import RawData
 class TestRawData:
     """Raw files count by their content: they may be elsewhere, or not be there yet."""
 
-    TARGETS = ("data/prepared/omniglot/resized.npy",)
+    TARGETS = ("data/prepared/default/omniglot/resized.npy",)
 
     @pytest.fixture
     def raw(self, finished, tmp_path):
@@ -26,8 +26,8 @@ class TestRawData:
         (raw / "omniglot/images_evaluation/Greek/character01/1.png").write_bytes(b"drawing")
         (raw / "omniglot/images_background.zip").write_bytes(b"archive")
         for name in ("resized.npy", "resized.csv"):
-            path = finished.folder / "data/prepared/omniglot" / name
-            path.parent.mkdir(exist_ok=True)
+            path = finished.folder / "data/prepared/default/omniglot" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(name)
         finished.printed(*self.arguments(raw), "--touch", "--forceall", dry=False)
         assert not self.reruns(finished, raw)
@@ -95,15 +95,15 @@ class TestLocalRawData:
             self.write_zip(raw, b"content")
             (raw / dataset / "train.csv").write_text("filename,label\n")
         for name in ("resized.npy", "resized.csv"):
-            path = finished.folder / f"data/prepared/{dataset}" / name
-            path.parent.mkdir(exist_ok=True)
+            path = finished.folder / f"data/prepared/default/{dataset}" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(name)
         finished.printed(*self.arguments(raw, dataset), "--touch", "--forceall", dry=False)
         assert not finished.dry_run(*self.arguments(raw, dataset))
         return raw
 
     def arguments(self, raw, dataset):
-        target = f"data/prepared/{dataset}/resized.npy"
+        target = f"data/prepared/default/{dataset}/resized.npy"
         return target, "--config", f"raw_data={raw}", f'datasets=["{dataset}"]'
 
     def write_zip(self, raw, content):
@@ -166,7 +166,7 @@ class TestLocalRawData:
         }
         assert re.search(expected[dataset], text)
         assert "Traceback" not in text
-        assert (finished.folder / f"data/prepared/{dataset}/resized.npy").read_text() == "resized.npy"
+        assert (finished.folder / f"data/prepared/default/{dataset}/resized.npy").read_text() == "resized.npy"
 
 
 @pytest.mark.parametrize(

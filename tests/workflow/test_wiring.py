@@ -1,6 +1,7 @@
 """Which files a job gets: those of its own data set, seed, scope and client, as Snakemake records them."""
 
 import csv
+import itertools
 import re
 
 import pytest
@@ -12,7 +13,8 @@ PLACES = {"scope": r"/(excluded|included)/", "seed": r"/seed-(\d+)/", "client": 
 @pytest.fixture
 def jobs(finished):
     """Return (rule, inputs, output) of every file that a run makes."""
-    run = snakemake(finished.folder, "--detailed-summary")
+    two_of_each = ("--config", "seeds=[1, 2]", 'evaluation={"clients": [2, 3]}')
+    run = snakemake(finished.folder, "--detailed-summary", *two_of_each)
     assert run.returncode == 0, run.stderr
     rows = csv.DictReader(run.stdout.splitlines(), delimiter="\t")
     return [(row["rule"], row["input-file(s)"].split(","), row["output_file"]) for row in rows]
@@ -30,6 +32,7 @@ def test_a_job_gets_the_models_and_images_of_its_own_case_seed_and_client(jobs):
                 checked.add((rule, what))
     trained = {"attack", "meta_train_after", "repair", "evaluate", "adapt"}
     assert {(rule, what) for rule in trained for what in ("scope", "seed")} <= checked
+    assert ("adapt", "client") in checked, "a client adapts the model that it has repaired itself"
 
 
 def test_an_evaluation_gets_the_model_before_and_the_one_after_the_attack(jobs):
@@ -38,3 +41,16 @@ def test_an_evaluation_gets_the_model_before_and_the_one_after_the_attack(jobs):
             models = sorted(path.rsplit("/", 1)[1] for path in inputs if path.endswith(".safetensors"))
             after = ["after.safetensors"] if rule == "evaluate" else []
             assert models == [*after, "attacked.safetensors", "pretrained.safetensors"]
+
+
+def test_a_defence_with_a_repair_gets_the_repaired_models_and_the_others_do_not(jobs):
+    repaired = {
+        output: all("/repair/" in path for path in inputs if path.endswith(".safetensors"))
+        for rule, inputs, output in jobs
+        if rule == "adapt"
+    }
+    expected = {
+        f"results/default/glyphs/seed-{seed}/{scope}/adapt/noisy-start-local/client-{client}.csv"
+        for seed, scope, client in itertools.product((1, 2), ("excluded", "included"), (2, 3))
+    }
+    assert {output for output, from_repair in repaired.items() if from_repair} == expected
