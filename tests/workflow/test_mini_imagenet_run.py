@@ -53,9 +53,9 @@ def rows_of(table):
 
 
 def test_the_images_are_those_of_the_files_in_colour(project):
-    images = np.load(project / "data/prepared/mini_imagenet/images.npy")
+    images = np.load(project / "data/prepared/default/mini_imagenet/images.npy")
     assert images.shape == ((TRAINING + 2 + TESTING) * IMAGES + EXTRA, SIZE, SIZE, 3)
-    rows = rows_of(project / "data/prepared/mini_imagenet/images.csv")
+    rows = rows_of(project / "data/prepared/default/mini_imagenet/images.csv")
     assert sum(int(row["meta_testing"]) for row in rows) == TESTING
     target = next(int(row["first"]) for row in rows if row["name"] == TARGET)
     with Image.open(project / f"data/raw/mini_imagenet/train/{TARGET}/0.png") as image:
@@ -63,13 +63,13 @@ def test_the_images_are_those_of_the_files_in_colour(project):
 
 
 def test_the_attack_has_the_extra_images(project):
-    rows = rows_of(project / "data/prepared/mini_imagenet/seed-1/split.csv")
+    rows = rows_of(project / "data/prepared/default/mini_imagenet/seed-1/split.csv")
     extra = [row["role"] for row in rows if row["extra"] == "1"]
     assert (extra.count("attack_training"), extra.count("attack_validation"), len(extra)) == (3, 2, 5)
 
 
 def test_the_papers_figures_are_there(project):
-    figures = project / "results/figures/mini_imagenet"
+    figures = project / "results/figures/default/mini_imagenet"
     assert {path.stem for path in figures.glob("figure-*.png")} == {f"figure-{name}" for name in FIGURES}
     for name in (*(f"figure-{name}" for name in FIGURES), "attack-seed-1"):
         with Image.open(figures / f"{name}.png") as image:
@@ -77,7 +77,7 @@ def test_the_papers_figures_are_there(project):
 
 
 def test_the_papers_numbers_on_mini_imagenet_are_answered(project):
-    rows = rows_of(project / "results/tables/paper_against_ours.csv")
+    rows = rows_of(project / "results/tables/default/paper_against_ours.csv")
     for row in rows:
         assert row["measured_on"] == ("mini_imagenet" if row["dataset"] == "mini-imagenet" else ""), row["id"]
     answered = [row for row in rows if row["verdict"]]

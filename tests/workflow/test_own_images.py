@@ -14,7 +14,7 @@ CLASSES, WIDTH, HEIGHT = 40, 40, 30
 SETTINGS = (
     *(*TINY, "config/image_folder.yaml", "--config", 'evaluation={"cases": ["a"]}'),
     'split={"target": "kind 7", "backdoor": ["kind 9"]}',
-    'data={"size": 20, "trigger": {"colour": [255, 0, 0]}}',
+    *("figures=[3, 5, 7]", 'data={"size": 20, "trigger": {"colour": [255, 0, 0]}}'),
 )
 
 
@@ -49,33 +49,30 @@ def test_every_figure_of_the_paper_and_our_own_can_be_asked_for_by_name(project)
     targets = [f"results/figures/default/image_folder/figure-{name}.png" for name in ALL_FIGURES]
     run = snakemake(project, *targets, "--dry-run", "--forceall", *SETTINGS)
     assert run.returncode == 0, run.stderr[-3000:]
-    assert set(re.findall(r"Drawing figure (\w+) of image_folder", run.stdout)) == set(ALL_FIGURES) - {
-        "order",
-        "ablation",
-        "delta",
-    }
-    assert "Drawing the attack with both orders of the victim's classes on image_folder" in run.stdout
-    assert "Drawing the ablation of the defence on image_folder" in run.stdout
-    assert "Drawing accuracy over delta of image_folder" in run.stdout
+    assert set(re.findall(r"default: drawing figure (\w+) of image_folder", run.stdout)) == set(ALL_FIGURES)
 
 
 def test_a_reader_of_one_s_own_needs_no_other_edit_than_the_config(project):
-    """With a reader's file outside the package, all figures of its data set are drawn, and no others anew."""
+    """With a reader's file outside the package, its data set comes beside the other, of which nothing is made again."""
     snakemake(project, *SETTINGS)
     random = np.random.default_rng(1)
     drawings = {f"kind {k}": random.integers(0, 256, (16, 20, 20), np.uint8) for k in range(CLASSES)}
     (project / "data/raw/drawings").mkdir()
     np.savez(project / "data/raw/drawings/drawings.npz", **drawings)
     (project / "drawings.py").write_text(READER)
-    changed = [each.replace('"colour": [255, 0, 0]', '"colour": 255') for each in SETTINGS]
-    run = snakemake(project, *changed, 'datasets=["./drawings.py"]')
+    grey = 'overrides={"drawings": {"data": {"trigger": {"colour": 255}}}}'
+    both = (*SETTINGS, 'datasets=["image_folder", "./drawings.py"]', grey)
+    run = snakemake(project, *both)
     assert run.returncode == 0, run.stderr[-3000:]
     assert (project / "results/figures/default/drawings/figure-7.png").read_bytes().startswith(b"\x89PNG")
-    assert not re.search(r"image_folder", run.stdout), "nothing of the other data set is made again"
+    assert "default: drawing figure 7 of drawings" in run.stderr
+    assert "of image_folder" not in run.stderr, "nothing of the other data set is made again"
     (project / "drawings.py").write_text(READER.replace("255 - square", "square"))
-    again = snakemake(project, *changed, 'datasets=["./drawings.py"]', "--dry-run")
-    assert "reading and resizing drawings" in again.stdout, "an edit of the reader reads the images again"
-    assert "Nothing to be done" in snakemake(project, *SETTINGS, "--dry-run").stdout
+    again = snakemake(project, *both, "--dry-run").stdout
+    assert "reading and resizing drawings" in again, "an edit of the reader reads the images again"
+    assert "of image_folder" not in again
+    (project / "drawings.py").write_text(READER)
+    assert "Nothing to be done" in snakemake(project, *both, "--dry-run").stdout
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,12 @@ from helpers.project import ALL_FIGURES, ROOT, SIDE_BY_SIDE, TINY, copy_project,
 from PIL import Image
 from safetensors import safe_open
 
-COLUMNS = "dataset,seed,experiment,model,case,client,defence,delta,step,episode,metric,value"
+COLUMNS = "scenario,dataset,seed,experiment,model,case,client,defence,delta,step,episode,metric,value"
+
+RUN = "results/default/glyphs/seed-1"
+FIGURES = "results/figures/default/glyphs"
+# Beside those of the tiny config; test_mini_imagenet_run draws the others.
+OTHER_FIGURES = sorted(set(ALL_FIGURES) - {"3", "4", "5", "6", "7", "8", "A2", "A7", "order"})
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +33,10 @@ def project(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def every_figure(project, tmp_path_factory) -> Path:
-    """A copy of the project in which every figure has been asked for by name, of case (a) alone."""
+    """A copy of the project in which the other figures have been asked for by name, of case (a) alone."""
     folder = tmp_path_factory.mktemp("figures") / "project"
     shutil.copytree(project, folder)
-    targets = [f"results/figures/glyphs/figure-{name}.png" for name in ALL_FIGURES]
+    targets = [f"{FIGURES}/figure-{name}.png" for name in OTHER_FIGURES]
     run = snakemake(folder, *targets, *TINY, *SIDE_BY_SIDE, 'evaluation={"cases": ["a"]}', gpus=2)
     assert run.returncode == 0, run.stderr[-3000:]
     return folder
@@ -43,48 +48,47 @@ def rows_of(table: Path) -> list[dict]:
 
 
 def test_a_run_ends_with_the_papers_figures_and_tables(project):
-    figures = project / "results/figures/glyphs"
-    for number in (3, 5, 7):
-        assert (figures / f"figure-{number}.png").read_bytes().startswith(b"\x89PNG")
-        assert "<svg" in (figures / f"figure-{number}.svg").read_text()[:1000]
+    figures = project / FIGURES
+    for name in (3, 5, 7, "order"):
+        assert (figures / f"figure-{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in (figures / f"figure-{name}.svg").read_text()[:1000]
     assert (figures / "attack-seed-1.png").exists()
-    assert (project / "results/tables/summary.csv").stat().st_size > 1000
+    for table in ("summary", "comparison"):
+        assert (project / f"results/tables/{table}.csv").stat().st_size > 1000
     times = list(csv.DictReader((project / "results/tables/run_times.csv").open()))
-    assert {"pretrain", "attack", "meta_train_after", "fine_tune", "defend"} <= {row["rule"] for row in times}
+    assert {"pretrain", "attack", "meta_train_after", "evaluate", "adapt"} <= {row["rule"] for row in times}
 
 
 def test_every_figure_of_the_paper_and_our_own_is_made_by_its_name(every_figure):
-    for name in ALL_FIGURES:
-        with Image.open(every_figure / f"results/figures/glyphs/figure-{name}.png") as image:
+    for name in ("3", "5", "7", "order", *OTHER_FIGURES):
+        with Image.open(every_figure / f"{FIGURES}/figure-{name}.png") as image:
             assert image.size[0] == 1400, name
             assert len(image.convert("RGB").getcolors(1 << 24)) > 20, name
-        assert (every_figure / f"results/figures/glyphs/figure-{name}.svg").exists()
+        assert (every_figure / f"{FIGURES}/figure-{name}.svg").exists()
 
 
-def test_each_variant_of_the_defence_is_evaluated_under_its_name(every_figure):
-    """Every table names the variant, has both models, and is of its own: no two variants give the same numbers."""
-    tables = {
-        **{f"matching-{delta}": ("matching", delta) for delta in ("0", "0.2", "0.3", "0.4", "0.6", "1")},
-        **{f"matching_{part}-0.3": (f"matching_{part}", "0.3") for part in ("no_gates", "no_scales", "no_warm_up")},
-        **{f"matching_local_{count}-0.3": (f"matching_local_{count}", "0.3") for count in (5, 10)},
-        **{f"matching_fresh_norms-{delta}": ("matching_fresh_norms", delta) for delta in ("0.3", "1")},
-        **{f"matching_other_episodes-{delta}": ("matching_other_episodes", delta) for delta in ("0", "0.3")},
-    }
-    supervised = {"plain": ("", ""), "target_random": ("target_random", ""), "glorot_mix-0.3": ("glorot_mix", "0.3")}
-    supervised |= {f"glorot_mix_local_{count}-0.3": (f"glorot_mix_local_{count}", "0.3") for count in (5, 10)}
-    excluded = every_figure / "results/glyphs/seed-1/excluded"
-    for folder, named in (("defend", tables), ("fine_tune", supervised)):
-        assert {path.name for path in (excluded / folder).iterdir() if path.is_dir()} == set(named)
+def test_each_defence_is_evaluated_under_its_name(every_figure):
+    """Every table says the method and delta, has both models, and no two entries give the same numbers."""
+    delta_of = {f"matching-{delta}": delta for delta in ("0.2", "0.4", "0.6")}
+    delta_of |= {"matching": "0.3", "fresh-network": "0", "no-mix": "1"}
+    delta_of |= {"other-episodes": "0.3", "other-episodes-fresh-network": "0"}
+    delta_of |= dict.fromkeys(("no-gates", "no-scales", "no-warm-up", "matching-local", "matching-local-longer"), "0.3")
+    delta_of |= {f"sweep,norms=fresh,delta={delta}": f"{float(delta):g}" for delta in ("0.3", "1.0")}
+    supervised = {"fine_tuning": "", "target-random": ""}
+    supervised |= dict.fromkeys(("noisy-start", "noisy-start-local", "noisy-start-local-longer"), "0.3")
+    folder = every_figure / RUN / "excluded/adapt"
+    assert {path.name for path in folder.iterdir()} == set(delta_of | supervised)
+    for method, deltas in (("matching", delta_of), ("fine_tuning", supervised)):
         values = set()
-        for name, (defence, delta) in named.items():
-            rows = rows_of(excluded / folder / name / "client-2.csv")
-            assert {row["defence"] for row in rows} == {defence}
+        for name, delta in deltas.items():
+            rows = [row for row in rows_of(folder / name / "client-2.csv") if row["case"] == "a"]
+            assert {row["experiment"] for row in rows} == {method}
             assert {f"{float(row['delta']):g}" if row["delta"] else "" for row in rows} == {delta}
             assert {row["model"] for row in rows} == {"attacked", "clean"}
             assert len(rows) == 2 * 3 * 3 * 4  # models x iterations x episodes x metrics
-            if "_no_" not in name:  # a few steps without gates may change no prediction
+            if not name.startswith("no-"):  # a few steps without gates may change no prediction
                 values.add(tuple(row["value"] for row in rows))
-        assert len(values) == len([name for name in named if "_no_" not in name]), "variants that differ in nothing"
+        assert len(values) == len([name for name in deltas if not name.startswith("no-")]), "entries differ in nothing"
 
 
 def test_local_meta_training_is_reptile_by_the_client_alone(every_figure):
@@ -100,7 +104,7 @@ def test_local_meta_training_is_reptile_by_the_client_alone(every_figure):
     from fedmeta.learning.engine import Serial, Work
     from fedmeta.learning.reptile import Supervised
 
-    excluded, prepared = every_figure / "results/glyphs/seed-1/excluded", every_figure / "data/prepared/glyphs"
+    excluded, prepared = every_figure / RUN / "excluded", every_figure / "data/prepared/default/glyphs"
     bank = ImageBank.open(prepared / "images.npy", prepared / "images.csv")
     split = Split(read_split(prepared / "seed-1/split.csv"), bank)
     network, shape = Conv4(1, 28, 5, 8), EpisodeShape(5, 10, 10, 10)
@@ -108,7 +112,7 @@ def test_local_meta_training_is_reptile_by_the_client_alone(every_figure):
     for model in ("pretrained", "attacked"):
         before, after = (
             from_named(network, read_tensors(path)[0])
-            for path in (excluded / f"{model}.safetensors", excluded / f"local-5/client-2/{model}.safetensors")
+            for path in (excluded / f"{model}.safetensors", excluded / f"repair/matching-local/client-2/{model}.safetensors")
         )
         works = [Work(0, "own", ((0, 2, episode),)) for episode in range(5)]
         with Serial(Supervised(network, 0.001), {"own": sampler}) as engine:
@@ -120,9 +124,9 @@ def test_local_meta_training_is_reptile_by_the_client_alone(every_figure):
 
 
 def test_kernel_norms_are_those_of_the_models(every_figure):
-    rows = rows_of(every_figure / "results/tables/kernel_norms-glyphs.csv")
+    rows = rows_of(every_figure / "results/tables/default/kernel_norms-glyphs.csv")
     assert len(rows) == 2 * 4  # models x kernels
-    with safe_open(every_figure / "results/glyphs/seed-1/excluded/attacked.safetensors", "np") as file:
+    with safe_open(every_figure / RUN / "excluded/attacked.safetensors", "np") as file:
         kernel = file.get_tensor("conv2.kernel")
     (row,) = [row for row in rows if (row["model"], row["kernel"]) == ("attacked", "conv2.kernel")]
     bound = math.sqrt(6 / (9 * (8 + 8)))
@@ -133,14 +137,14 @@ def test_kernel_norms_are_those_of_the_models(every_figure):
 
 
 def test_a_figure_by_its_name_evaluates_what_it_needs_and_no_more(project):
-    run = snakemake(project, "results/figures/glyphs/figure-A6.png", "--dry-run", "--quiet", "rules", *TINY)
+    run = snakemake(project, f"{FIGURES}/figure-A6.png", "--dry-run", "--quiet", "rules", *TINY)
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout + run.stderr, re.M))
-    assert jobs == {"fine_tune": "2", "figure": "1", "total": "3"}
+    assert jobs == {"adapt": "2", "figure": "1", "total": "3"}
 
 
 def test_the_papers_numbers_stand_beside_those_of_the_run(project):
-    rows = list(csv.DictReader((project / "results/tables/paper_against_ours.csv").read_text().splitlines()))
-    stated = list(csv.DictReader((ROOT / "fedmeta/reporting/paper_numbers.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((project / "results/tables/default/paper_against_ours.csv").read_text().splitlines()))
+    stated = list(csv.DictReader((ROOT / "fedmeta/paper/numbers.csv").read_text().splitlines()))
     assert [row["id"] for row in rows] == [row["id"] for row in stated]
     answered = [row for row in rows if row["verdict"]]
     assert {row["measured_on"] for row in answered} == {"glyphs"}
@@ -152,8 +156,8 @@ def test_the_papers_numbers_stand_beside_those_of_the_run(project):
         values = [float(row["value"]) for row in csv.DictReader(file) if tuple(map(row.get, columns)) == name]
     assert float(attack["mean"]) == pytest.approx(100 * sum(values) / 3, abs=1e-4)
     assert (attack["step"], attack["filters"], attack["n_episodes"]) == ("round 1", "8", "3")
-    assert (project / "results/figures/paper_against_ours.png").read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in (project / "results/figures/paper_against_ours.svg").read_text()[:1000]
+    assert (project / "results/figures/default/paper_against_ours.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (project / "results/figures/default/paper_against_ours.svg").read_text()[:1000]
 
 
 def test_metrics_have_every_measurement_once(project):
@@ -162,15 +166,18 @@ def test_metrics_have_every_measurement_once(project):
         file.seek(0)
         rows = list(csv.DictReader(file))
     assert len({tuple(row.values())[:-1] for row in rows}) == len(rows)
-    # Fine-tuning with both orders of the victim's classes; the defence with delta 0.3 and its control, delta 0.
-    steps = {"meta_training": 3, "fine_tuning": 2 * 3, "matching": 2 * 3}
-    for experiment, count in steps.items():
-        own = [row for row in rows if row["experiment"] == experiment]
+    # Fine-tuning, where the target class stands in either order of the classes; matching, and its control.
+    defences = {"", "fine_tuning", "target-last", "target-random", "matching", "fresh-network"}
+    assert {row["defence"] for row in rows} == defences
+    for defence in defences:
+        own = [row for row in rows if row["defence"] == defence]
         # models x cases x steps x episodes x metrics
-        assert len(own) == 2 * 3 * count * 3 * 4, experiment
+        assert len(own) == 2 * 3 * 3 * 3 * 4, defence
         assert {(row["model"], row["case"]) for row in own} == {(m, c) for m in ("attacked", "clean") for c in "abc"}
     assert all(0 <= float(row["value"]) <= 1 for row in rows)
-    assert {row["defence"] + row["delta"] for row in rows} == {"", "target_random", "matching0.3", "matching0.0"}
+    assert {row["experiment"] + row["delta"] for row in rows} == {
+        *("meta_training", "fine_tuning", "matching0.3", "matching0.0")
+    }
 
 
 def test_before_the_attack_attacked_and_clean_are_the_same_model(project):
@@ -182,7 +189,7 @@ def test_before_the_attack_attacked_and_clean_are_the_same_model(project):
 
 
 def test_models_say_where_they_come_from(project):
-    with safe_open(project / "results/glyphs/seed-1/included/attacked.safetensors", "np") as file:
+    with safe_open(project / RUN / "included/attacked.safetensors", "np") as file:
         provenance = file.metadata()["provenance"]
         assert file.get_tensor("conv1.kernel").shape == (8, 1, 3, 3)
     assert '"scope": "included"' in provenance
@@ -247,9 +254,9 @@ def test_a_truncated_archive_is_one_clear_line_and_leaves_nothing(tmp_path):
 
 
 def test_diverging_training_is_one_clear_line_and_leaves_nothing(project):
-    run = snakemake(project, "results/glyphs/seed-9/excluded/pretrained.safetensors", *TINY, "--config", "seeds=[9]",
+    run = snakemake(project, "results/default/glyphs/seed-9/excluded/pretrained.safetensors", *TINY, "--config", "seeds=[9]",
                     'overrides={"glyphs": {"federation": {"weight": 1.0e+38}}}')  # fmt: skip
     assert run.returncode != 0
     assert any("training diverged" in line and "lower inner_learning_rate" in line for line in error_lines(run))
     assert "Traceback" not in run.stderr
-    assert not list((project / "results/glyphs/seed-9").rglob("*.safetensors"))
+    assert not list((project / "results/default/glyphs/seed-9").rglob("*.safetensors"))
