@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from fedmeta.errors import FedmetaError
 from fedmeta.evaluation.columns import DTYPES, JOB_COLUMNS
@@ -121,7 +121,7 @@ def summarise(frame: pd.DataFrame, by: Sequence[str] = SUMMARY_KEY) -> pd.DataFr
     several = groups.n_seeds > 1
     deviation = groups.between_seeds.where(several, groups.between_episodes)
     samples = groups.n_seeds.where(several, groups.n_episodes)
-    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(samples - 1, 1))
+    quantile = stdtrit(np.maximum(samples - 1, 1), (1 + CONFIDENCE) / 2)
     groups.insert(1, "half_width", quantile * deviation / np.sqrt(samples))
     return groups.drop(columns=["between_seeds", "between_episodes"]).reset_index()
 
