@@ -3,6 +3,8 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores all --resources gpu=1
+# Tests of one file stay together, and files come in the order of tests/conftest.py.
+SIDE_BY_SIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: run setup test test-slow test-slurm mutants bench why lint schema lock clean help
 .DEFAULT_GOAL := run
@@ -21,10 +23,10 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 	touch $@
 
 test: setup ## set up and run the tests, on all cores
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-slow: setup ## run the tests that take long, too
-	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not slurm'
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not slurm'
 
 test-slurm: setup ## run the tests on a Slurm cluster that they start on this machine, as root
 	$(BIN)/python -m pytest -rs -m slurm tests/slurm

@@ -60,3 +60,8 @@ def finished(tmp_path_factory):
     from finished import Finished  # it imports Snakemake, which takes a second
 
     return Finished(tmp_path_factory.mktemp("finished"))
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files that run whole workflows, which take minutes: no core is to get one last."""
+    items.sort(key=lambda item: item.path.parent.name != "workflow")

@@ -4,7 +4,6 @@ Snakemake's own dry runs are held against docs/caching.md after an edit of every
 """
 
 import copy
-import modulefinder
 import os
 import shutil
 import subprocess
@@ -12,53 +11,16 @@ import sys
 
 import pytest
 import yaml
-from finished import ADDING, KEYS
+from finished import KEYS
 from helpers.project import PARTS, ROOT, copy_project, snakemake
-from invalidation import FIGURES, MODULES, OTHER_READERS, RULES, TABLES, documented
-
-from workflow.lib.code import TYPES, UNCOUNTED
+from invalidation import FIGURES, OTHER_READERS, RULES, TABLES, documented
 
 TRAINING = {"pretrain", "attack", "meta_train_after"}
-REPORTS = {*TABLES, *FIGURES, "aggregation"}
+MODULE_ROWS = [(path, frozenset(rules)) for path, rules in documented("modules").items()]
 # Keys that some defences do not read, or have an own value of.
 OF_SOME = ("defences.", "figure_table.", "evaluation.episode_seed", "evaluation.target_output")
 # Rules whose jobs use different methods, or models that are made at different stages.
 VARIED = ("repair", "adapt", "figure")
-# What each rule takes from others, as in the rules, written down again.
-TAKES_FROM = {
-    "resize": [],
-    "augment": ["resize"],
-    "split": ["resize"],
-    "stamp": ["augment", "split"],
-    "contact_sheet": ["augment", "split", "stamp"],
-    "pretrain": ["augment", "split"],
-    "attack": ["pretrain", "stamp"],
-    "meta_train_after": ["attack"],
-    "repair": ["attack"],
-    "evaluate": ["meta_train_after", "stamp"],
-    "adapt": ["attack", "repair", "stamp"],
-    "kernel_norms": ["attack"],
-    "aggregation": ["meta_train_after"],
-    "aggregate": ["evaluate", "adapt"],
-    "summary": ["aggregate"],
-    "comparison": ["aggregate"],
-    "run_times": ["aggregate"],
-    "paper_against_ours": ["aggregate", "run_times"],
-    "figure": ["evaluate", "adapt", "kernel_norms"],
-    "figure_across": ["evaluate", "adapt"],
-}
-# The files of the methods that the rules use here.
-METHODS = {
-    "resize": ["data/readers/glyphs"],
-    "pretrain": ["federation/aggregation/weighted_sum"],
-    "attack": ["federation/aggregation/weighted_sum", "attacks/one_shot"],
-    "meta_train_after": ["federation/aggregation/weighted_sum", "attacks/one_shot"],
-    "repair": ["defences/local_meta_training"],
-    "adapt": ["defences/fine_tuning", "defences/matching"],
-    "figure": [f"reporting/figures/{kind}" for kind in ("over_rounds", "over_iterations", "over_orders")]
-    + ["reporting/figures/side_by_side", "reporting/figures/over_delta"],
-    "figure_across": ["reporting/figures/scenarios"],
-}
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -70,8 +32,9 @@ def test_a_key_reruns_what_the_document_says(finished, key):
         assert_whole(finished, again)
 
 
-@pytest.mark.parametrize("path", MODULES)
+@pytest.mark.parametrize("path", {rules: path for path, rules in MODULE_ROWS}.values())
 def test_a_module_reruns_what_the_document_says(finished, path):
+    """One of each row: test_caching_document.py tells that each module is in the right one."""
     again = finished.after_module(path)
     assert set(again) == documented("modules")[path]
     assert_whole(finished, again)
@@ -116,47 +79,6 @@ def test_a_script_reruns_its_rule_and_what_follows(finished):
     assert set(finished.after_module("workflow/scripts/evaluate.py")) == {"evaluate", *TABLES, *FIGURES}
     again = finished.after_module("workflow/scripts/training_stage.py")
     assert set(again) == set(RULES) - {"resize", "augment", "split", "stamp", "contact_sheet"}
-
-
-def test_the_document_keeps_its_promises():
-    keys, modules = documented("keys"), documented("modules")
-    for key, rules in keys.items():
-        if key in ADDING or key.startswith(("evaluation.", "defences.")):
-            assert not rules & TRAINING, key
-        if key.startswith(("data.trigger.", "attack.")):
-            assert "attack" in rules, key
-            assert "pretrain" not in rules, key
-    for path, rules in modules.items():
-        if path.startswith(("fedmeta/reporting/", "fedmeta/paper/")):
-            assert rules <= {*REPORTS, "kernel_norms"}, path
-        if path.startswith(("fedmeta/attacks/", "fedmeta/defences/")):
-            assert "pretrain" not in rules, path
-    assert keys["threads"] == keys["raw_data"] == set()
-    # The config is checked before there are rules, and what is said of a mistake reruns nothing. Of methods nobody uses
-    # here there is one; the package of readers has nothing in it, and each is found by its name.
-    expected = {path for path in modules if path.startswith(TYPES)} | UNCOUNTED - {"workflow/scripts/stage.py"}
-    expected |= {"fedmeta/attacks/given.py", "fedmeta/data/readers/__init__.py"}
-    assert {path for path, rules in modules.items() if not rules} == expected, "no rule reaches a module"
-
-
-def test_modules_are_those_that_python_would_import():
-    """The standard library's own tracing of imports, and the flow of data written down above, give the same table."""
-    reached = {rule: modules_of(rule) for rule in RULES}
-    for path in MODULES:
-        stale = {rule for rule in RULES if path in reached[rule]}
-        for rule in RULES:  # in the order of the flow
-            if stale.intersection(TAKES_FROM[rule]):
-                stale.add(rule)
-        assert documented("modules")[path] == stale, path
-
-
-def modules_of(rule: str) -> set[str]:
-    finder = modulefinder.ModuleFinder([str(ROOT / "workflow/scripts"), str(ROOT)], excludes=["workflow"])
-    finder.run_script(str(ROOT / f"workflow/scripts/{'figure' if rule == 'figure_across' else rule}.py"))
-    for method in METHODS.get(rule, []):  # they are imported by their names
-        finder.run_script(str(ROOT / f"fedmeta/{method}.py"))
-    files = [os.path.relpath(module.__file__, ROOT) for module in finder.modules.values() if module.__file__]
-    return {file for file in files if file.startswith("fedmeta") and not file.startswith(TYPES)} - UNCOUNTED
 
 
 def test_the_papers_numbers_are_an_input_of_their_table_alone(finished):
