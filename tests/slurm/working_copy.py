@@ -47,7 +47,7 @@ TOY = Workflow(
 TINY = Workflow(
     files={ROOT / name: name for name in ("Snakefile", "config.yaml", "config", "workflow", "fedmeta", "profiles")},
     folders=("data", "results"),
-    arguments=("--configfile", "config/tiny.yaml", "--config", "evaluation={cases: [a]}"),
+    arguments=("--configfile", "config/tiny.yaml", "--config", "evaluation={cases: [a]}", "figures=[3, 7]"),
     rule="pretrain",
     script="pretrain.py",
     target="results/default/glyphs/seed-1/excluded/pretrained.safetensors",
