@@ -59,7 +59,6 @@ METHODS = {
     + ["reporting/figures/side_by_side", "reporting/figures/over_delta"],
     "figure_across": ["reporting/figures/scenarios"],
 }
-}
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -261,9 +260,13 @@ def test_the_reason_names_the_module_and_the_value(finished):
     ):
         said = why(finished.printed())
     table.with_name("away").rename(table)
-    pretraining = [f"default: pre-training on glyphs, seed 1, backdoor classes {scope}" for scope in ("excluded", "included")]
+    pretraining = [
+        f"default: pre-training on glyphs, seed 1, backdoor classes {scope}" for scope in ("excluded", "included")
+    ]
     assert said["pretrain.rounds: 3 -> 4"] == pretraining
-    assert said["fedmeta/data/trigger.py has changed"][0].startswith("default: stamping the backdoor key on images of glyphs")
+    assert said["fedmeta/data/trigger.py has changed"][0].startswith(
+        "default: stamping the backdoor key on images of glyphs"
+    )
     assert said["not made yet"] == ["default: evaluating rounds on glyphs, seed 1, excluded, client 2"]
     assert "default: drawing figure 3 of glyphs" in list(said.values())[-1]
     assert sum(map(len, said.values())) == sum(finished.jobs.values()) - len({"resize", "augment", "split"})

@@ -112,7 +112,10 @@ def test_local_meta_training_is_reptile_by_the_client_alone(every_figure):
     for model in ("pretrained", "attacked"):
         before, after = (
             from_named(network, read_tensors(path)[0])
-            for path in (excluded / f"{model}.safetensors", excluded / f"repair/matching-local/client-2/{model}.safetensors")
+            for path in (
+                excluded / f"{model}.safetensors",
+                excluded / f"repair/matching-local/client-2/{model}.safetensors",
+            )
         )
         works = [Work(0, "own", ((0, 2, episode),)) for episode in range(5)]
         with Serial(Supervised(network, 0.001), {"own": sampler}) as engine:
@@ -254,8 +257,9 @@ def test_a_truncated_archive_is_one_clear_line_and_leaves_nothing(tmp_path):
 
 
 def test_diverging_training_is_one_clear_line_and_leaves_nothing(project):
-    run = snakemake(project, "results/default/glyphs/seed-9/excluded/pretrained.safetensors", *TINY, "--config", "seeds=[9]",
-                    'overrides={"glyphs": {"federation": {"weight": 1.0e+38}}}')  # fmt: skip
+    model = "results/default/glyphs/seed-9/excluded/pretrained.safetensors"
+    overrides = 'overrides={"glyphs": {"federation": {"weight": 1.0e+38}}}'
+    run = snakemake(project, model, *TINY, "--config", "seeds=[9]", overrides)
     assert run.returncode != 0
     assert any("training diverged" in line and "lower inner_learning_rate" in line for line in error_lines(run))
     assert "Traceback" not in run.stderr
