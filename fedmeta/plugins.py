@@ -151,8 +151,12 @@ def _tree(file: Path) -> ast.Module:
         raise FedmetaError(f"{file} is no Python file that can be read: {error}") from error
 
 
-@functools.cache
 def _options_type(file: Path, called: str) -> Any:
+    return _built(file, called, file.stat().st_mtime_ns)
+
+
+@functools.cache
+def _built(file: Path, called: str, _stamp: int) -> Any:
     """Run the statement of a file that declares `called`, and the light imports and declarations that it needs."""
     namespace: dict[str, Any] = {"__name__": f"{file.stem}.options"}
     node, others = declared(file).get(called), declared(file)

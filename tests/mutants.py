@@ -106,7 +106,7 @@ MUTANTS = (
         "results of another scenario",
         "workflow/lib/homes.py",
         "homes[key] = self._holder(stage, key) or place",
-        "homes[key] = self._holder(stage, key) or self._places(stage, dataset)[0]",
+        "homes[key] = self._holder(stage, key) or next(iter(self._places(stage, dataset)))",
         "workflow/test_homes.py",
     ),
 )

@@ -19,6 +19,7 @@ from snakemake.utils import update_config
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # it copies and calls the project as tests do
 from helpers.project import ROOT, copy_project, snakemake
 
+from fedmeta import plugins
 from fedmeta.plugins import FOLDERS
 from fedmeta.settings.layers import lay, nested, with_table
 
@@ -105,11 +106,12 @@ class Finished:
     The outputs are stand-ins, and `snakemake --touch` records them as it would after a run.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, changes: Mapping | None = None):
         self.folder = copy_project(folder)
         self.config = yaml.safe_load((folder / "config.yaml").read_text())
         update_config(self.config, yaml.safe_load((folder / "config/tiny.yaml").read_text()))
         self.config["figures"] = SHOWN
+        update_config(self.config, changes or {})
         self.write_config(self.config)
         for family, method in OWN_METHODS:
             (folder / f"own_{method}.py").write_text((folder / FOLDERS[family] / f"{method}.py").read_text())
@@ -184,6 +186,7 @@ def enter(folder: Path) -> None:
     """Make this process one for calls in `folder`."""
     os.chdir(folder)
     sys.path.insert(0, str(folder))
+    plugins.ROOT = folder  # methods are read there, though the library of this working copy is imported already
     with open(os.devnull, "w") as nowhere:
         call(nowhere, "--dry-run")
 

@@ -28,9 +28,9 @@ def check(config: Mapping[str, Any], files: Iterable[str | os.PathLike] = ()) ->
     """
     refuse_repeated_keys(files)
     whole = _validated(config)
-    for dataset in (*whole.datasets, *whole.overrides):
-        _require_reader(dataset, "datasets" if dataset in whole.datasets else "overrides")
     stems = [plugins.stem(dataset) for dataset in whole.datasets]
+    for dataset in (*whole.datasets, *(each for each in whole.overrides if each not in stems)):
+        _require_reader(dataset, "datasets" if dataset in whole.datasets else "overrides")
     if len(set(stems)) < len(stems):
         raise FedmetaError("config: datasets: two of them have the same name: rename one of the files")
     for each in stems:

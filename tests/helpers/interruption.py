@@ -93,7 +93,8 @@ class Project:
         """This project with all that it has made, but for the output of `stage`, in another folder."""
         shutil.copytree(self.folder, folder, symlinks=True)
         twin = Project(folder, stage)
-        for path in (twin.target, kept(twin.target), record_of(twin.target)):
+        decisions = twin.target.with_suffix(".decisions.csv")  # which training stages make, too
+        for path in (twin.target, kept(twin.target), record_of(twin.target), decisions, kept(decisions)):
             path.unlink(missing_ok=True)
         return twin
 

@@ -5,16 +5,18 @@ import itertools
 import re
 
 import pytest
+from finished import Finished
 from helpers.project import snakemake
 
 PLACES = {"scope": r"/(excluded|included)/", "seed": r"/seed-(\d+)/", "client": r"/client-(\d+)"}
 
 
-@pytest.fixture
-def jobs(finished):
-    """Return (rule, inputs, output) of every file that a run makes."""
-    two_of_each = ("--config", "seeds=[1, 2]", 'evaluation={"clients": [2, 3]}')
-    run = snakemake(finished.folder, "--detailed-summary", *two_of_each)
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory):
+    """Return (rule, inputs, output) of every file that a run with two seeds and two clients makes."""
+    two_of_each = {"seeds": [1, 2], "evaluation": {"clients": [2, 3]}}
+    project = Finished(tmp_path_factory.mktemp("wiring") / "project", two_of_each)
+    run = snakemake(project.folder, "--detailed-summary")
     assert run.returncode == 0, run.stderr
     rows = csv.DictReader(run.stdout.splitlines(), delimiter="\t")
     return [(row["rule"], row["input-file(s)"].split(","), row["output_file"]) for row in rows]

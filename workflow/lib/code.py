@@ -25,7 +25,7 @@ class Code:
         self.notes_name = f"code-{hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]}"
         self.notes = read_notes(self.notes_name)
         self.known = len(self.notes)
-        self.look = cache(self.look)
+        self.look, self.versions = cache(self.look), cache(self.versions)
 
     def versions(self, path: str | Path) -> dict[str, str]:
         """Return "path version" of a Python file, and of every script and module of fedmeta that it reaches.

@@ -27,6 +27,7 @@ class Homes:
             self._former.setdefault(key, []).append(place)
         self._keys: dict[tuple[str, Place], str] = {}
         self._homes: dict[tuple[str, str], dict[str, Place]] = {}
+        self._known_places: dict[tuple[str, str], dict[Place, None]] = {}
 
     def key(self, stage: str, place: Place) -> str:
         """Return what tells the results of a stage: its settings, its methods and those of the stages before it."""
@@ -94,8 +95,13 @@ class Homes:
                 return place
         return None
 
-    def _places(self, stage: str, dataset: str) -> list[Place]:
+    def _places(self, stage: str, dataset: str) -> dict[Place, None]:
         """Return the places of a stage's results in the config, in its order."""
+        if (stage, dataset) not in self._known_places:
+            self._known_places[stage, dataset] = dict.fromkeys(self._list_places(stage, dataset))
+        return self._known_places[stage, dataset]
+
+    def _list_places(self, stage: str, dataset: str) -> list[Place]:
         places = [Place(scenario, dataset) for scenario in self.jobs.scenarios]
         if stage not in ("repair", "adapt"):
             return places

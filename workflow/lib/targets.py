@@ -50,7 +50,7 @@ class Targets:
         """Return the entries of the defences that a figure shows: a name stands for all entries of its grid, too."""
         entry, table = self.entry(scenario, dataset, figure), self.jobs.own(scenario, dataset).defences
         asked = [*entry.defences, *filter(None, [entry.control])]
-        return [name for each in asked for name in table if name == each or name.startswith(f"{each},")]
+        return [name for each in asked for name in sorted(table) if name == each or name.startswith(f"{each},")]
 
     def tables(self, scenario: str, dataset: str, figure: str) -> list[Table]:
         """Return the tables of metrics that a figure is drawn from: of its scenario, or of all that it compares."""
@@ -111,8 +111,7 @@ class Targets:
     ) -> dict[str, dict]:
         """Return settings of a scenario for a data set, and entries of its defences: all of them, or those named."""
         settings = self.jobs.settings(scenario, dataset)
-        table = self.jobs.own(scenario, dataset).defences  # in the order of the config, which figures keep
-        entries = {name: settings["defences"][name] for name in table if defences is None or name in defences}
+        entries = {name: entry for name, entry in settings["defences"].items() if defences is None or name in defences}
         return {"settings": chosen(settings, keys), "defences": entries}
 
     def made_by(self, scenario: str, dataset: str) -> dict[str, str]:
@@ -121,7 +120,7 @@ class Targets:
             stage: self.homes.home(stage, Place(scenario, dataset)).scenario
             for stage in ("pretrain", "attack", "meta_train_after", "evaluate")
         }
-        for name in self.jobs.own(scenario, dataset).defences:
+        for name in sorted(self.jobs.own(scenario, dataset).defences):
             home = self.homes.home("adapt", Place(scenario, dataset, name))
             by[f"adapt/{name}"] = f"{home.scenario}/{home.defence}"
         return by
@@ -132,7 +131,7 @@ class Targets:
             scenario: {
                 name: plugins.stem(entry.method)
                 for dataset in self.jobs.readers
-                for name, entry in self.jobs.own(scenario, dataset).defences.items()
+                for name, entry in sorted(self.jobs.own(scenario, dataset).defences.items())
             }
             for scenario in self.jobs.scenarios
         }

@@ -36,5 +36,5 @@ def write(job, training, federation, tensors: dict) -> None:
     # Equal stages of several scenarios are made once, for any of them.
     wildcards = {name: value for name, value in job.wildcards.items() if name != "scenario"}
     provenance = {"stage": job.rule, "wildcards": wildcards, "settings": settings}
-    write_decisions(job.output.decisions, training.name, training.first_round, federation.decisions)
     write_tensors(job.output[0], tensors, provenance)
+    write_decisions(job.output.decisions, training.name, training.first_round, federation.decisions)

@@ -57,7 +57,7 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
     rows, cases = rows[rows.step == rows.step.max()], sorted(rows.case.unique())
     by = [column for column in POOLED if column not in ("defence", "step")]
     summaries = {norm: summary_table(own, by).rename(columns={"delta": "step"}) for norm, own in rows.groupby("norms")}
-    columns = list(dict.fromkeys(norms.values()))
+    columns = [norm for norm in TITLES if norm in norms.values()]
     with style.context(["default", panels.STYLE]):
         titles = [TITLES[norm] for norm in columns]
         figure, all_axes = panels.strips(cases, titles, [0.35 + sum(HEIGHTS)] * len(cases), HEIGHTS)
