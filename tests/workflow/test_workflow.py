@@ -106,7 +106,6 @@ def test_local_meta_training_is_reptile_by_the_client_alone(every_figure):
     from fedmeta.learning.reptile import Supervised
 
     excluded, prepared = every_figure / RUN / "excluded", every_figure / "data/prepared/default/glyphs"
-    own = excluded / "repair/noisy-start-local/client-2"
     bank = ImageBank.open(prepared / "images.npy", prepared / "images.csv")
     split = Split(read_split(prepared / "seed-1/split.csv"), bank)
     network, shape = Conv4(1, 28, 5, 8), EpisodeShape(5, 10, 10, 10)
@@ -114,7 +113,10 @@ def test_local_meta_training_is_reptile_by_the_client_alone(every_figure):
     for model in ("pretrained", "attacked"):
         before, after = (
             from_named(network, read_tensors(path)[0])
-            for path in (excluded / f"{model}.safetensors", own / f"{model}.safetensors")
+            for path in (
+                excluded / f"{model}.safetensors",
+                excluded / f"repair/noisy-start-local/client-2/{model}.safetensors",
+            )
         )
         works = [Work(0, "own", ((0, 2, episode),)) for episode in range(5)]
         with Serial(Supervised(network, 0.001), {"own": sampler}) as engine:
@@ -256,9 +258,9 @@ def test_a_truncated_archive_is_one_clear_line_and_leaves_nothing(tmp_path):
 
 
 def test_diverging_training_is_one_clear_line_and_leaves_nothing(project):
-    target = "results/default/glyphs/seed-9/excluded/pretrained.safetensors"
-    run = snakemake(project, target, *TINY, "--config", "seeds=[9]",
-                    'overrides={"glyphs": {"federation": {"weight": 1.0e+38}}}')  # fmt: skip
+    model = "results/default/glyphs/seed-9/excluded/pretrained.safetensors"
+    overrides = 'overrides={"glyphs": {"federation": {"weight": 1.0e+38}}}'
+    run = snakemake(project, model, *TINY, "--config", "seeds=[9]", overrides)
     assert run.returncode != 0
     assert any("training diverged" in line and "lower inner_learning_rate" in line for line in error_lines(run))
     assert "Traceback" not in run.stderr
