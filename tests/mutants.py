@@ -98,8 +98,8 @@ MUTANTS = (
     Mutant(
         "models of another case",
         "workflow/lib/takes.py",
-        '**home._asdict(), "model": model})',
-        '**home._asdict(), "model": model, "scope": "excluded"})',
+        '"model": model})',
+        '"model": model, "scope": "excluded"})',
         "workflow/test_wiring.py",
     ),
     Mutant(

@@ -5,6 +5,7 @@
 
 from typing import Any
 
+from fedmeta.evaluation.columns import SCOPES
 from fedmeta.reporting.setup import Setup
 
 
@@ -36,7 +37,7 @@ def work_of(rule: str, scope: str, setup: Setup, defence: str = "") -> int:
         return _attack_inner_epochs(settings)
     if rule == "meta_train_after":
         return episodes_after_attack(settings.meta_train_after.rounds, settings)
-    cases = set(settings.evaluation.cases) & set("a" if scope == "excluded" else "bc")
+    cases = set(settings.evaluation.cases) & set(SCOPES[scope])
     return max(setup.option(defence, "iterations")) * settings.evaluation.episodes * (len(cases) + 1) * 2
 
 

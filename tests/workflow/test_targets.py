@@ -66,6 +66,16 @@ def test_a_name_stands_for_the_whole_grid(targets):
     assert targets.defences("plain", "glyphs", "7") == ["matching", "fresh-network"]
 
 
+def test_kernel_norms_are_of_the_models_that_figures_of_them_show(targets):
+    """Figure delta shows case (a) alone, so that it asks for no model of the others."""
+    run = "glyphs/seed-{}/excluded"
+    assert targets.models("strong", "glyphs") == [
+        path.format(seed)
+        for seed in (1, 2)
+        for path in (f"results/plain/{run}/pretrained.safetensors", f"results/strong/{run}/attacked.safetensors")
+    ]
+
+
 def test_a_client_adapts_the_model_after_its_own_meta_training_where_the_defence_says_so(homes):
     takes = Takes(homes.jobs, homes, Code())
     wildcards = {"dataset": "glyphs", "seed": "1", "scope": "excluded", "client": "3"}

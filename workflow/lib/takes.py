@@ -27,8 +27,7 @@ class Takes:
         """Return an input of a stage: an output of a stage before it, the first if none is named."""
 
         def path(wildcards) -> str:
-            home = self.homes.home(before, self.place(stage, wildcards))
-            return path_of(before, output).format(**{**dict(wildcards.items()), **home._asdict()})
+            return self._path(before, self.place(stage, wildcards), wildcards, output)
 
         return path
 
@@ -39,10 +38,14 @@ class Takes:
         def path(wildcards) -> str:
             place = self.place(stage, wildcards)
             source = "repair" if stage == "adapt" and self.jobs.repaired(place) else before
-            home = self.homes.home(source, place)
-            return path_of(source).format(**{**dict(wildcards.items()), **home._asdict(), "model": model})
+            return self._path(source, place, {**dict(wildcards.items()), "model": model})
 
         return path
+
+    def _path(self, stage: str, place: Place, wildcards, output: str = "") -> str:
+        """Return where an output of a stage is kept for a place; seed, scope, client and model as in the wildcards."""
+        home = self.homes.home(stage, place)
+        return path_of(stage, output).format(**{**dict(wildcards.items()), **home._asdict()})
 
     def param(self, stage: str, name: str = "settings") -> Callable[[object], dict]:
         """Return a param of a stage: what of the config it reads."""

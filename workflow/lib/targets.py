@@ -1,5 +1,6 @@
 """What there is to make: the figures that the config asks for, and the tables and models that each needs."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from snakemake.io import expand
@@ -16,6 +17,11 @@ FIGURES = "results/figures"
 FOR_CAPTIONS = ("reptile.way", "reptile.inner_learning_rate", "evaluation.target_output", "attack")
 SCALE = ("data.size", "federation", "model", "reptile", "pretrain", "attack", "meta_train_after")
 SCALE += ("evaluation.episodes", "evaluation.cases", "evaluation.target_output")
+
+
+def scopes_of(cases: Iterable[str]) -> list[str]:
+    """Return the scopes of the models that these cases use."""
+    return [scope for scope, own in SCOPES.items() if set(own) & set(cases)]
 
 
 class Table(NamedTuple):
@@ -43,8 +49,9 @@ class Targets:
 
     def scopes(self, scenario: str, dataset: str, figure: str) -> list[str]:
         """Return the scopes of the models that a figure shows."""
-        shown = self.entry(scenario, dataset, figure).cases or self.jobs.own(scenario, dataset).evaluation.cases
-        return [scope for scope, cases in SCOPES.items() if set(cases) & set(shown)]
+        return scopes_of(
+            self.entry(scenario, dataset, figure).cases or self.jobs.own(scenario, dataset).evaluation.cases
+        )
 
     def defences(self, scenario: str, dataset: str, figure: str) -> list[str]:
         """Return the entries of the defences that a figure shows: a name stands for all entries of its grid, too."""
@@ -142,23 +149,30 @@ class Targets:
         return list(dict.fromkeys(figure for table in tables for figure in table))
 
     def models(self, scenario: str, dataset: str) -> list[str]:
-        """Return the model files of a scenario: before and after the attack."""
-        return [path for stage in ("pretrain", "attack") for path, _ in self._of_scopes(scenario, dataset, stage)]
+        """Return the model files that figures of models show: before and after the attack, one beside the other."""
+        table = self.jobs.own(scenario, dataset).figure_table
+        asking = [figure for figure in table if self.kind_has(scenario, dataset, figure, "MODELS")]
+        shown = {scope for figure in asking for scope in self.scopes(scenario, dataset, figure)}
+        scopes = [scope for scope in SCOPES if scope in shown]
+        before, after = (self._of_scopes(scenario, dataset, stage, scopes) for stage in ("pretrain", "attack"))
+        return [path for pair in zip(before, after, strict=True) for path, _ in pair]
 
     def decisions(self) -> list[tuple[str, list]]:
         """Return the tables of what the server decided, with [scenario, data set, seed, scope] of each."""
         found = []
         for scenario in self.jobs.scenarios:
             for dataset in self.jobs.readers:
+                scopes = scopes_of(self.jobs.own(scenario, dataset).evaluation.cases)
                 rounds = any(self.kind_has(scenario, dataset, figure, "ROUNDS") for figure in self.figures_by_name)
                 for stage in ("pretrain", "attack", *(["meta_train_after"] if rounds else [])):
-                    found += self._of_scopes(scenario, dataset, stage, "decisions")
+                    found += self._of_scopes(scenario, dataset, stage, scopes, "decisions")
         return found
 
-    def _of_scopes(self, scenario: str, dataset: str, stage: str, output: str = "") -> list[tuple[str, list]]:
-        """Return an output of a training stage for each seed and scope that is evaluated, with what it is of."""
+    def _of_scopes(
+        self, scenario: str, dataset: str, stage: str, scopes: list[str], output: str = ""
+    ) -> list[tuple[str, list]]:
+        """Return an output of a training stage for each seed and these scopes, with what it is of."""
         own, home = self.jobs.own(scenario, dataset), self.homes.home(stage, Place(scenario, dataset))
-        scopes = [scope for scope, cases in SCOPES.items() if set(cases) & set(own.evaluation.cases)]
         return [
             (path_of(stage, output).format(**home._asdict(), seed=seed, scope=scope), [scenario, dataset, seed, scope])
             for seed in own.seeds
