@@ -6,6 +6,7 @@ shared model after the round; decisions.
 
 import stage
 import training_stage
+import unpacking
 
 
 def main(job) -> None:
@@ -14,7 +15,7 @@ def main(job) -> None:
 
     training = training_stage.open_stage(job, "attacked round")
     before = read_federation(job.input.model, training.network)
-    unfinished = training_stage.open_unfinished(job)
+    unfinished = unpacking.open_unfinished(job)
     federation = attacked_round(training, training_stage.open_keyed(job), before, unfinished)
     training_stage.write(job, training, federation, to_named(training.network, federation))
     unfinished.remove()

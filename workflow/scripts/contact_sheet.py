@@ -3,16 +3,16 @@
 Inputs: images, classes, split, keyed images. Output: a PNG.
 """
 
-import data_stage
 import stage
 
 
 def main(job) -> None:
     from fedmeta.data.bank import ImageBank
     from fedmeta.data.contact_sheet import contact_sheet
+    from fedmeta.data.prepared import open_split
     from fedmeta.settings import part
 
-    bank, split = data_stage.open_data(job)
+    bank, split = open_split(dict(job.input.items()))
     keyed = ImageBank.open(job.input.keyed, job.input.keyed_classes)
     contact_sheet(split, bank, keyed, part(job.params.settings).data.trigger, job.output[0])
 

@@ -6,6 +6,7 @@ shared model after each further round, `round-2` on; decisions.
 
 import stage
 import training_stage
+import unpacking
 
 
 def main(job) -> None:
@@ -14,7 +15,7 @@ def main(job) -> None:
 
     training = training_stage.open_stage(job, "meta-training after", first_round=2)
     before = read_federation(job.input.model, training.network)
-    unfinished = training_stage.open_unfinished(job)
+    unfinished = unpacking.open_unfinished(job)
     models, federation = meta_train_after(training, training_stage.open_keyed(job), before, unfinished)
     training_stage.write(job, training, federation, models)
     unfinished.remove()

@@ -5,6 +5,7 @@ Inputs: images, classes, split. Outputs: the shared model, with every user's Ada
 
 import stage
 import training_stage
+import unpacking
 
 
 def main(job) -> None:
@@ -12,7 +13,7 @@ def main(job) -> None:
     from fedmeta.federation.pretraining import pretrain
 
     training = training_stage.open_stage(job, "pre-training")
-    unfinished = training_stage.open_unfinished(job)
+    unfinished = unpacking.open_unfinished(job)
     federation = pretrain(training, unfinished)
     training_stage.write(job, training, federation, to_named(training.network, federation))
     unfinished.remove()

@@ -4,10 +4,11 @@ Inputs: images, classes, split, the model. Output: the client's model, with its 
 """
 
 import stage
+import unpacking
 
 
 def main(job) -> None:
-    from fedmeta.checkpoints import Unfinished, fingerprint, write_tensors
+    from fedmeta.checkpoints import write_tensors
     from fedmeta.data.prepared import open_split
     from fedmeta.defences.interface import Client, load_method, repaired
     from fedmeta.federation.client_models import client_model_to_named, read_client_model
@@ -16,20 +17,13 @@ def main(job) -> None:
 
     params, user, settings = job.params, job.params.client, part(job.params.settings)
     repair, options = load_method(params.repair, "repair")
-    unfinished = Unfinished(job.output[0], fingerprint(dict(params.items()), job.input))
+    unfinished = unpacking.open_unfinished(job)
     bank, split = open_split(dict(job.input.items()))
     network, pool = network_of(bank, settings), split.benign(user, job.wildcards.scope == "included")
     client = Client(user, network, bank, pool, settings, params.seed, job.threads, unfinished)
     model = repaired(repair, read_client_model(job.input.model, network, user), client, options)
-    # The engine is a matter of speed: those of the CPU give the same bytes.
-    made = {section: values for section, values in params.settings.items() if section != "engine"}
-    provenance = {
-        "stage": job.rule,
-        "wildcards": dict(job.wildcards.items()),
-        "settings": made,
-        "repair": params.repair,
-    }
-    write_tensors(job.output[0], client_model_to_named(network, model, user), provenance)
+    made = unpacking.provenance(job, repair=params.repair)
+    write_tensors(job.output[0], client_model_to_named(network, model, user), made)
     unfinished.remove()
 
 

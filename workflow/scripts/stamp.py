@@ -6,7 +6,6 @@ backdoor class.
 
 import logging
 
-import data_stage
 import stage
 
 logger = logging.getLogger(__name__)
@@ -18,10 +17,11 @@ def main(job) -> None:
     import numpy as np
 
     from fedmeta.data.bank import write_bank
+    from fedmeta.data.prepared import open_split
     from fedmeta.data.trigger import hidden, keyed_images
     from fedmeta.settings import part
 
-    bank, split = data_stage.open_data(job)
+    bank, split = open_split(dict(job.input.items()))
     trigger = part(job.params.settings).data.trigger
     for role in ("attack_training", "attack_validation"):
         pool = split.backdoor(role)

@@ -1,0 +1,19 @@
+"""What training and evaluation share: the place of unfinished work, and what a model says of where it comes from."""
+
+
+def open_unfinished(job):
+    """Return the place of the job's work in progress, keyed by its params and the contents of its inputs."""
+    from fedmeta.checkpoints import Unfinished, fingerprint
+
+    return Unfinished(job.output[0], fingerprint(dict(job.params.items()), job.input))
+
+
+def provenance(job, **more) -> dict:
+    """Return what a model file says of the job that made it, and what `more` says.
+
+    Neither the engine, which is a matter of speed (those of the CPU give the same bytes), nor what scenario or defence
+    is called: equal stages of several are made once, for any of them.
+    """
+    settings = {section: values for section, values in job.params.settings.items() if section != "engine"}
+    wildcards = {name: value for name, value in job.wildcards.items() if name not in ("scenario", "defence")}
+    return {"stage": job.rule, "wildcards": wildcards, "settings": settings, **more}
