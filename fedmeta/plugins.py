@@ -27,8 +27,11 @@ FOLDERS = {
 }
 # What tells a method from the helpers beside it, and must be in a file of the user's own.
 MARKS = {"reader": "read", "attack": "Options", "aggregation": "Options", "defence": "Options", "figure": "Options"}
+# The key of an entry of the config that names its method.
+KEYS = dict.fromkeys(FOLDERS, "method") | {"figure": "kind"}
 # What `Options` may be made of, beside the options of other methods.
 LIGHT = ("typing", "pydantic", "annotated_types", "collections", "collections.abc", "enum", "fedmeta.settings.fields")
+MADE_OF = "it may use typing, pydantic, fedmeta.settings.fields and the Options of other methods"
 
 
 def names(family: str) -> list[str]:
@@ -62,6 +65,12 @@ def file_of(family: str, name: str) -> Path:
     return path
 
 
+def source_of(family: str, name: str) -> Path:
+    """Return the file of a method, wherever the working folder is. Raises FedmetaError as `file_of` does."""
+    path = file_of(family, name)
+    return path if is_own(name) else ROOT / path
+
+
 def unknown(family: str, name: str) -> str:
     """Return what is wrong with a name that no method has."""
     nearest = difflib.get_close_matches(name, names(family), 1, 0)[0]
@@ -88,29 +97,28 @@ def load(family: str, name: str) -> ModuleType:
 
 def require(family: str, name: str, called: str) -> None:
     """Raise FedmetaError unless a method's file has something called `called`."""
-    path = file_of(family, name)
-    if called not in declared(path if is_own(name) else ROOT / path):
+    if called not in declared(source_of(family, name)):
         raise FedmetaError(f"{name} has no {called}, which is needed here: see docs/extending.md")
 
 
 def options(family: str, entry: Mapping[str, Any]) -> Any:
     """Return the options of an entry of the config, {method: NAME, option: value, ...}, as the method's own type.
 
+    An entry of the table of figures has `kind` for `method`.
+
     Raises pydantic's ValidationError for what the type does not allow.
     """
-    return options_type(family, entry["method"]).model_validate(dict(entry))
+    return options_type(family, entry[KEYS[family]]).model_validate(dict(entry))
 
 
 def options_type(family: str, name: str) -> type:
     """Return the class `Options` of a method."""
-    path = file_of(family, name)
-    return _options_type(path if is_own(name) else ROOT / path, "Options")
+    return _options_type(source_of(family, name), "Options")
 
 
 def constant(family: str, name: str, called: str, default: Any) -> Any:
     """Return the value of a literal constant of a method's file, `default` where it has none."""
-    path = file_of(family, name)
-    node = declared(path if is_own(name) else ROOT / path).get(called)
+    node = declared(source_of(family, name)).get(called)
     if node is None:
         return default
     try:
@@ -128,13 +136,8 @@ def _value(node: ast.stmt) -> ast.expr:
 
 def declared(file: Path) -> dict[str, ast.stmt]:
     """Return the top-level statements of a Python file that give something a name, by that name."""
-    return _declared(file, file.stat().st_mtime_ns)
-
-
-@functools.cache
-def _declared(file: Path, _stamp: int) -> dict[str, ast.stmt]:
     found: dict[str, ast.stmt] = {}
-    for node in _tree(file).body:
+    for node in _statements(file, file.stat().st_mtime_ns):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             found[node.name] = node
         elif isinstance(node, ast.Assign):
@@ -144,9 +147,10 @@ def _declared(file: Path, _stamp: int) -> dict[str, ast.stmt]:
     return found
 
 
-def _tree(file: Path) -> ast.Module:
+@functools.cache
+def _statements(file: Path, _stamp: int) -> list[ast.stmt]:
     try:
-        return ast.parse(file.read_bytes(), file)
+        return ast.parse(file.read_bytes(), file).body
     except (OSError, SyntaxError, ValueError) as error:
         raise FedmetaError(f"{file} is no Python file that can be read: {error}") from error
 
@@ -156,14 +160,14 @@ def _options_type(file: Path, called: str) -> Any:
 
 
 @functools.cache
-def _built(file: Path, called: str, _stamp: int) -> Any:
+def _built(file: Path, called: str, stamp: int) -> Any:
     """Run the statement of a file that declares `called`, and the light imports and declarations that it needs."""
     namespace: dict[str, Any] = {"__name__": f"{file.stem}.options"}
     node, others = declared(file).get(called), declared(file)
     if node is None:
         raise FedmetaError(f"{file.name} declares no {called}")
     used = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
-    for statement in _tree(file).body:
+    for statement in _statements(file, stamp):
         if isinstance(statement, ast.ImportFrom) and not statement.level:
             for alias in statement.names:
                 if (alias.asname or alias.name) in used:
@@ -176,8 +180,7 @@ def _built(file: Path, called: str, _stamp: int) -> Any:
     try:
         exec(compile(ast.Module([node], []), file, "exec"), namespace)
     except Exception as error:
-        light = "it may use typing, pydantic, fedmeta.settings.fields and the Options of other methods"
-        raise FedmetaError(f"{file.name}: {called} cannot be read: {error}; {light}") from error
+        raise FedmetaError(f"{file.name}: {called} cannot be read: {error}; {MADE_OF}") from error
     return namespace[called]
 
 
@@ -187,5 +190,4 @@ def _imported(file: Path, module: str, name: str) -> Any:
     source = ROOT / Path(*module.split(".")).with_suffix(".py")
     if module.startswith("fedmeta.") and source.is_file():
         return _options_type(source, name)
-    light = "it may use typing, pydantic, fedmeta.settings.fields and the Options of other methods"
-    raise FedmetaError(f"{file.name}: Options uses {name} of {module}: {light}")
+    raise FedmetaError(f"{file.name}: Options uses {name} of {module}: {MADE_OF}")

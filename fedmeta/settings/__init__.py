@@ -5,9 +5,9 @@ data set as objects (`settings.attack.boost`), `part` those of a job; `python -m
 schema, for editors.
 """
 
-from fedmeta.settings.checks import check, for_dataset, layered
+from fedmeta.settings.checks import check, for_dataset
 from fedmeta.settings.layers import lay, scenarios_of, with_table
 from fedmeta.settings.part import part
 from fedmeta.settings.sections import OVERRIDABLE, Settings
 
-__all__ = ["OVERRIDABLE", "Settings", "check", "for_dataset", "lay", "layered", "part", "scenarios_of", "with_table"]
+__all__ = ["OVERRIDABLE", "Settings", "check", "for_dataset", "lay", "part", "scenarios_of", "with_table"]

@@ -35,9 +35,9 @@ def check(config: Mapping[str, Any], files: Iterable[str | os.PathLike] = ()) ->
         raise FedmetaError("config: datasets: two of them have the same name: rename one of the files")
     for each in stems:
         label("datasets", each)
-    for scenario in scenarios_of(config):
+    for scenario, overrides in scenarios_of(config).items():
         for dataset in dict.fromkeys((*stems, *whole.overrides)):
-            own = for_dataset(config, dataset, scenario)
+            own = _laid_over(config, dataset, scenario, overrides)
             for key, problem in contradictions(own, dataset) if dataset in stems else ():
                 below = [f"scenarios.{scenario}"] if whole.scenarios.get(scenario) else []
                 below += [f"overrides.{dataset}"] if dataset in whole.overrides else []
@@ -46,44 +46,29 @@ def check(config: Mapping[str, Any], files: Iterable[str | os.PathLike] = ()) ->
 
 
 def for_dataset(config: Mapping[str, Any], dataset: str, scenario: str | None = None) -> Settings:
-    """Return the settings of a data set in a scenario (None: of the first one): see `layered`.
+    """Return the settings of a data set in a scenario (None: of the first one).
+
+    From bottom to top they are: the config, its overrides for the data set, the scenario.
 
     Raises FedmetaError, as `check` does, for a config whose keys or types are wrong.
     """
-    whole = _validated(config)
-    for place, overrides in _layers(config, whole, dataset, scenario):
-        for section in overrides:
-            if section not in OVERRIDABLE:
-                raise _in_one_line(_unknown(section, place, OVERRIDABLE))
-    places = [place for place, overrides in _layers(config, whole, dataset, scenario) if overrides]
-    return _validated(_laid(config, dataset, scenario), f"{places[-1]}." if places else "")
-
-
-def layered(config: Mapping[str, Any], dataset: str, scenario: str | None = None) -> dict[str, Any]:
-    """Return the config as it is for a data set in a scenario.
-
-    From bottom to top: the config, its overrides for the data set, the scenario.
-    """
-    laid = _laid(config, dataset, scenario)
-    return {**laid, "defences": expanded(laid["defences"])}
-
-
-def _laid(config: Mapping[str, Any], dataset: str, scenario: str | None) -> dict[str, Any]:
-    """Return the same with the defences as they are written."""
-    laid = dict(config)
-    for _, overrides in _layers(config, _validated(config), dataset, scenario):
-        laid = lay(laid, overrides)
-    return laid
-
-
-def _layers(
-    config: Mapping[str, Any], whole: Settings, dataset: str, scenario: str | None
-) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return (place in the config, overrides) of what is laid over it for a data set and scenario."""
+    _validated(config)
     scenarios = scenarios_of(config)
     scenario = next(iter(scenarios)) if scenario is None else scenario
+    return _laid_over(config, dataset, scenario, scenarios[scenario])
+
+
+def _laid_over(config: Mapping[str, Any], dataset: str, scenario: str, overrides: Mapping[str, Any]) -> Settings:
+    """Return a config, of which keys and types are right, with what is laid over it for a data set and a scenario."""
     place = f"scenarios.{scenario}" if scenario in config["scenarios"] else "grid"
-    return [(f"overrides.{dataset}", whole.overrides.get(dataset, {})), (place, scenarios[scenario])]
+    layers = {f"overrides.{dataset}": config["overrides"].get(dataset, {}), place: overrides}
+    laid, prefix = dict(config), ""
+    for where, above in layers.items():
+        for section in above:
+            if section not in OVERRIDABLE:
+                raise _in_one_line(_unknown(section, where, OVERRIDABLE))
+        laid, prefix = lay(laid, above), f"{where}." if above else prefix
+    return _validated(laid, prefix)
 
 
 def _require_reader(dataset: str, key: str) -> None:
@@ -109,7 +94,7 @@ def _validated(config: Mapping[str, Any], prefix: str = "") -> Settings:
             "attack": _options("attack", config["attack"], f"{prefix}attack."),
             "defences": {name: _defence(whole, entry, f"{prefix}defences.{name}.") for name, entry in defences.items()},
             "figure_table": {
-                name: _options("figure", entry, f"{prefix}figure_table.{name}.", "kind")
+                name: _options("figure", entry, f"{prefix}figure_table.{name}.")
                 for name, entry in config["figure_table"].items()
             },
         }
@@ -127,8 +112,9 @@ def _defence(whole: Settings, entry: Mapping[str, Any], prefix: str) -> Any:
     return options.model_copy(update={"repair": _options("defence", repair, f"{prefix}repair.", needs="repair")})
 
 
-def _options(family: str, entry: Mapping[str, Any], prefix: str, key: str = "method", needs: str = "") -> Any:
+def _options(family: str, entry: Mapping[str, Any], prefix: str, needs: str = "") -> Any:
     """Return the options of a method; `needs` is what it must have beside them."""
+    key = plugins.KEYS[family]
     name = entry.get(key)
     if not isinstance(name, str):
         known = ", ".join(plugins.names(family))

@@ -36,7 +36,7 @@ def lay(below: Mapping[str, Any], above: Mapping[str, Any], place: tuple[str, ..
 
     Where `above` names another method than `below`, options that this method does not have are dropped.
     """
-    for key in ("method", "kind"):
+    for key in set(plugins.KEYS.values()):
         if key in above and key in below and above[key] != below[key]:
             known = options_of(place, above[key])
             below = {name: value for name, value in below.items() if name in known}

@@ -10,7 +10,7 @@ from fedmeta import plugins
 from fedmeta.settings.fields import Section, type_of
 from fedmeta.settings.sections import Settings
 
-METHODS = {"attack": "attack", "aggregation": "aggregation"}
+METHODS = ("attack", "aggregation")  # sections that name a method of the family of their name
 
 
 def part(settings: Mapping[str, Any]) -> Settings:
@@ -28,7 +28,7 @@ def _part(kind: type[Section], values: Mapping[str, Any]) -> Any:
 
 def _value(kind: type[Section], key: str, value: Any) -> Any:
     if key in METHODS and isinstance(value, Mapping) and "method" in value:
-        return plugins.options(METHODS[key], value)
+        return plugins.options(key, value)
     annotation = kind.model_fields[key].annotation
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return _part(annotation, value)

@@ -33,7 +33,7 @@ def json_schema() -> dict[str, Any]:
 
 def _methods(family: str, sections: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of the options of a method: of one of the package's, or of a file of the user's own."""
-    key = "kind" if family == "figure" else "method"
+    key = plugins.KEYS[family]
     known = []
     for name in plugins.names(family):
         options = plugins.options_type(family, name).model_json_schema()

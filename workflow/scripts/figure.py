@@ -16,12 +16,11 @@ def main(job) -> None:
     from fedmeta.reporting.results import gather
     from fedmeta.reporting.setup import About, Setup
 
-    kind, norms = job.params.figure["kind"], job.input.get("norms")
-    options = plugins.options_type("figure", kind).model_validate(job.params.figure)
+    options, norms = plugins.options("figure", job.params.figure), job.input.get("norms")
     setups = {scenario: Setup.of(given) for scenario, given in job.params.setups.items()}
     about = About(job.wildcards.dataset, setups, pd.read_csv(norms[0]) if norms else None)
     metrics = gather(job.input.tables, job.params.names)
-    plugins.load("figure", kind).draw(metrics, options, about, Path(job.output.png).with_suffix(""))
+    plugins.load("figure", options.kind).draw(metrics, options, about, Path(job.output.png).with_suffix(""))
 
 
 if __name__ == "__main__":
