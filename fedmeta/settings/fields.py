@@ -20,14 +20,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
 
-class MethodOptions(Section):
-    """What every method's `Options` has: the options of a method are a section of the config that names it."""
-
-    method: Name = Field(description="a method of this kind, or the path of a Python file of your own")
+class OwnOptions(Section):
+    """What every class `Options` can say of itself."""
 
     def problems(self, own: Any) -> Iterator[tuple[str, str]]:
         """Yield (option, problem) for options that are legal each but not together, or not with the settings `own`."""
         yield from ()
+
+
+class MethodOptions(OwnOptions):
+    """What every method's `Options` has: the options of a method are a section of the config that names it."""
+
+    method: Name = Field(description="a method of this kind, or the path of a Python file of your own")
 
 
 # In the config a mapping, {method: NAME, option: value, ...}; settings that were checked have the method's own
@@ -43,11 +47,15 @@ def type_of(field: FieldInfo) -> Any:
     return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
 
 
+def repeated(values: Sequence[T]) -> Iterator[T]:
+    """Yield the values that stand before in the sequence, too: 0 and 0.0 are one."""
+    yield from (value for k, value in enumerate(values) if value in values[:k])
+
+
 def distinct(values: Sequence[T]) -> Sequence[T]:
     """Return `values`; raise an error that names the first one that is given twice."""
-    for k, value in enumerate(values):
-        if value in values[:k]:
-            raise PydanticCustomError("twice", "{value} is given twice", {"value": value})
+    for value in repeated(values):
+        raise PydanticCustomError("twice", "{value} is given twice", {"value": value})
     return values
 
 
@@ -102,7 +110,7 @@ class DefenceOptions(MethodOptions):
             yield "iterations", "the highest is the length of fine-tuning: add one above 0"
 
 
-class FigureOptions(Section):
+class FigureOptions(OwnOptions):
     """What every entry of the table of figures has beside the options of its kind."""
 
     kind: Name = Field(description="a kind of figure, or the path of a Python file of your own")
@@ -110,7 +118,3 @@ class FigureOptions(Section):
     control: Name | None = Field(None, description="the entry that they are compared with, or null")
     cases: Several[Case] | None = Field(None, description="those of evaluation.cases to show; null: all")
     title: Name | None = Field(None, description="null: what the kind of figure says")
-
-    def problems(self, own: Any) -> Iterator[tuple[str, str]]:
-        """Yield (option, problem) for options that are legal each but not together, or not with the settings `own`."""
-        yield from ()

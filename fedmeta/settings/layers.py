@@ -10,6 +10,7 @@ import yaml
 
 from fedmeta import plugins
 from fedmeta.errors import FedmetaError
+from fedmeta.settings.fields import repeated
 from fedmeta.settings.words import did_you_mean, given
 
 # The table of the paper's defences and figures lies below the config.
@@ -126,9 +127,8 @@ def nested(keys: tuple[str, ...], value: Any) -> dict[str, Any]:
 
 def refuse_twice(key: str, values: list) -> None:
     """Raise FedmetaError for a value that stands twice in a list: 0 and 0.0 would be two names of one thing."""
-    for k, value in enumerate(values):
-        if value in values[:k]:
-            raise FedmetaError(f"config: {key}: {given(value)} is given twice")
+    for value in repeated(values):
+        raise FedmetaError(f"config: {key}: {given(value)} is given twice")
 
 
 def label(key: str, value: Any) -> str:
