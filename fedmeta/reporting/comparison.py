@@ -5,11 +5,12 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from fedmeta.errors import FedmetaError
+from fedmeta.federation import decisions
 from fedmeta.reporting.results import lift, summarise
 
 KEY = ["scenario", "dataset", "experiment", "defence", "case", "client", "step", "metric"]
 MEASURED = ["mean", "half_width"]
-DECISIONS = ["stage", "round", "user", "weight", "rejected"]
+DECISIONS = list(decisions.COLUMNS)
 RUN = ["scenario", "dataset", "seed", "scope"]
 
 
