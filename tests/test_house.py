@@ -1,6 +1,7 @@
 """The house rules that no linter knows: no import circle, no long files, one name for one thing."""
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -10,6 +11,7 @@ import pytest
 from helpers.project import ROOT
 
 WRITTEN = ("fedmeta", "workflow", "tests", "tools", "benchmarks")
+PLACES = (*WRITTEN, "config", "docs", "profiles")
 MODULES = [path.relative_to(ROOT) for part in ("fedmeta", "workflow") for path in sorted((ROOT / part).rglob("*.py"))]
 # What files of one kind have in common: what plug-ins give, and what scripts start with.
 SHARED = {"Options", "Attack", "draw", "learner", "read", "main"}
@@ -65,3 +67,14 @@ def test_no_two_public_functions_have_one_name():
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                 places[node.name].append(path.as_posix())
     assert {name: files for name, files in places.items() if len(files) > 1 and name not in SHARED} == {}
+
+
+def test_documents_name_files_that_are_there():
+    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "config.yaml", *(ROOT / "config").glob("*")]
+    named = {
+        (document.name, name)
+        for document in documents
+        for name in re.findall(rf"`((?:{'|'.join(PLACES)})/[\w./-]+\.\w+)`", document.read_text())
+    }
+    assert len(named) > 30
+    assert {(document, name) for document, name in named if not (ROOT / name).exists()} == set()
