@@ -130,6 +130,13 @@ def test_a_deleted_file_is_made_again_by_a_link(project, finished):
     assert_recovers(project, finished)
 
 
+def test_images_that_are_not_whole_are_made_again_before_they_are_checked(project):
+    """Other settings of the split are a reason to check the prepared images; these have lost their table."""
+    (project / "data/prepared/default/omniglot/resized.csv").unlink()
+    jobs, _ = planned(project, "", "--config", "split={validation_examples: 4}")
+    assert {"resize", "split"} <= set(jobs)
+
+
 def test_a_file_that_was_edited_is_made_again_and_not_built_upon(project, finished):
     model = project / PRETRAINED
     content = model.read_bytes()

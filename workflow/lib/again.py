@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 
-from fedmeta.made import records
+from fedmeta.made import Made, records
 from workflow.lib.digests import Digests
 
 FOLDERS = ("data/prepared", "results")
@@ -45,6 +45,19 @@ def doubts(recorded: Callable[[str], bool], folders: Iterable[str] = FOLDERS) ->
                 found.setdefault(next(iter(made.outputs)), f"was made from another {path}")
     digests.save()
     return found
+
+
+def is_as_made(made: Made) -> bool:
+    """Tell whether all outputs of a job are there, as it made them."""
+    digests = Digests("sha256")
+    for path, output in made.outputs.items():
+        try:
+            if not output.untouched(path) and digests.of(path) != output.sha256:
+                return False
+        except OSError:
+            return False
+    digests.save()
+    return True
 
 
 def set_clock(files: Iterable[str], folders: Iterable[str] = FOLDERS) -> list[str]:

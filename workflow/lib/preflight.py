@@ -6,7 +6,7 @@ from pathlib import Path
 from fedmeta.errors import FedmetaError
 from fedmeta.made import Made, key_of, read_record
 from fedmeta.settings import Settings
-from workflow.lib.again import FOLDERS
+from workflow.lib.again import FOLDERS, is_as_made
 from workflow.lib.code import Code
 from workflow.lib.homes import Homes
 from workflow.lib.jobs import Jobs, Place
@@ -25,8 +25,8 @@ def check_data(jobs: Jobs, homes: Homes, raw: RawData, code: Code) -> None:
             raw.require(reader, own.data.size)
             images = Path(path_of("resize").format(**homes.home("resize", place)._asdict()))
             made = read_record(images)
-            if not made or not images.exists():
-                continue
+            if not made or not is_as_made(made):
+                continue  # they are made again
             if resize_params(place, jobs, raw, code) != made.job["params"]:
                 _require_raw(reader, raw, images)
             else:
