@@ -146,7 +146,7 @@ def test_another_script_of_a_rule_reruns_it_and_what_follows(finished):
 def test_new_content_reruns_what_is_made_from_it_however_large_the_file(finished):
     for path, rules in {
         "data/prepared/default/glyphs/images.npy": set(RULES) - {"resize", "augment", "split"},
-        "results/default/glyphs/seed-1/included/pretrained.safetensors": set(RULES)
+        "results/default/glyphs/seed-1/excluded/pretrained.safetensors": set(RULES)
         - {"resize", "augment", "split", "stamp", "contact_sheet", "pretrain"},
         "results/metrics.csv": {"summary", "comparison", "run_times", "paper_against_ours"},
     }.items():
