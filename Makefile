@@ -6,7 +6,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores all --resources gpu=1
 # Tests of one file stay together, and files come in the order of tests/conftest.py.
 SIDE_BY_SIDE := -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: run setup test test-slow test-slurm mutants bench why lint schema lock clean help
+.PHONY: run setup test test-slow test-slurm test-slurm-slow mutants bench why lint schema lock clean help
 .DEFAULT_GOAL := run
 
 run: setup ## set up, run the default experiment (config.yaml) and say where the figures are
@@ -29,6 +29,9 @@ test-slow: setup ## run the tests that take long, too
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not slurm'
 
 test-slurm: setup ## run the tests on a Slurm cluster that they start on this machine, as root
+	$(BIN)/python -m pytest -rs -m 'slurm and not slow' tests/slurm
+
+test-slurm-slow: setup ## the same with every mishap at every stage
 	$(BIN)/python -m pytest -rs -m slurm tests/slurm
 
 mutants: setup ## break the code on purpose, one place at a time, and see that a test notices

@@ -1,6 +1,6 @@
 """Whatever ends a job on Slurm, or the run itself: a clear end, no broken file, and the next call finishes.
 
-The cases wait most of the time, so all of them run at once, each in a working copy of its own.
+The cases wait most of the time, so all that are asked for run at once, each in a working copy of its own.
 """
 
 import os
@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,25 @@ CASES = {
     "job out of memory": (lost_job, run_out_of_memory_itself, "OUT_OF_MEMORY"),
     "out of memory in a whole run": (lost_in_a_whole_run, run_out_of_memory),
 }
+# In a whole run, at the stages after the first one, too.
+RUN = "default/glyphs/seed-1/excluded"
+LATER = {
+    "attack": (f"{RUN}/attacked.safetensors", f"{RUN}.log"),
+    "meta_train_after": (f"{RUN}/after.safetensors", f"{RUN}.log"),
+    "evaluate": (f"{RUN}/evaluate/client-2.csv", f"{RUN}/client-2.log"),
+    "adapt": (f"{RUN}/adapt/matching/client-2.csv", f"{RUN}/matching/client-2.log"),
+}
+STAGES = {
+    rule: replace(TINY, rule=rule, script=f"{rule}.py", target=f"results/{target}", log=f"logs/{rule}/{log}")
+    for rule, (target, log) in LATER.items()
+}
+AT_STAGES = {
+    f"{how} at {rule}": (lost_in_a_whole_run, mishap)
+    for rule in STAGES
+    for how, mishap in (("time limit", run_out_of_time), ("out of memory", run_out_of_memory))
+}
+# What continuous integration has no time for.
+SLOW = {"script killed", "job cancelled", "unseen orphan", "killed in a whole run", "job out of memory", *AT_STAGES}
 
 
 @pytest.fixture(scope="module")
@@ -221,16 +241,19 @@ def finished(cluster, tmp_path_factory) -> WorkingCopy:
 
 
 @pytest.fixture(scope="module")
-def outcomes(finished):
-    """Future of each case, all begun."""
+def outcomes(finished, request):
+    """Future of each case that is asked for, all begun."""
     expected = finished.files()
-    with ThreadPoolExecutor(len(CASES)) as threads:
+    asked = [item.callspec.params["case"] for item in request.session.items if item.originalname == "test_mishap"]
+    with ThreadPoolExecutor(len(asked)) as threads:
         futures = {}
-        for name, (scenario, *details) in CASES.items():
+        for name in asked:
+            scenario, *details = (CASES | AT_STAGES)[name]
             if "out of memory" in name and not limits_memory():
                 continue
             copy = finished.twin(finished.folder.with_name(name.replace(" ", "-")))
-            target = copy.folder / TINY.target
+            copy.workflow = STAGES.get(name.rpartition(" at ")[2], TINY)
+            target = copy.folder / copy.workflow.target
             for path in (target, kept(target), record_of(target)):
                 path.unlink()
             # The only GPU would make the cases wait for one another, and the orphan's rerun for the orphan.
@@ -242,8 +265,9 @@ def outcomes(finished):
 def profile_without_gpu(copy: WorkingCopy) -> str:
     """The profile as docs/slurm.md says to edit it for a cluster without GPUs, in the working copy."""
     profile = yaml.safe_load((copy.folder / "profiles/slurm/config.yaml").read_text())
-    profile["set-resources"][TINY.rule] |= {"slurm_partition": "cpu", "gpu": 0}
-    profile["set-threads"] = {TINY.rule: 2}
+    rule = copy.workflow.rule
+    profile["set-resources"][rule] |= {"slurm_partition": "cpu", "gpu": 0}
+    profile["set-threads"] = {rule: 2}
     (copy.folder / "profiles/cpu").mkdir()
     (copy.folder / "profiles/cpu/config.yaml").write_text(yaml.safe_dump(profile))
     return "profiles/cpu"
@@ -258,7 +282,9 @@ def test_a_run_on_slurm_gives_the_bytes_of_a_local_run(cluster, finished, tmp_pa
     assert {path for path in here if on_slurm[path] != here[path]} <= {path for path in here if is_measured(path)}
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CASES | AT_STAGES]
+)
 def test_mishap(outcomes, case):
     if case not in outcomes:
         pytest.skip("jobs cannot be held to their memory here: that takes cgroups of version 1")

@@ -16,6 +16,7 @@ GATHERED = {"all", "aggregate", "aggregation", "comparison", "summary", "run_tim
 GATHERED |= {"figure", "figure_across"}
 SHORT = {"fine_tuning": {"iterations": [0, 1]}, "matching": {"iterations": [0, 1], "warm_up": 1}}
 TWO = {"plain": {}, "strong": {"attack": {"boost": 5}}}
+THREE = {"weak": {"attack": {"boost": 1}}, **TWO}  # the new one first, and yet the others keep what they have
 
 
 def planned(folder: Path, *options: str) -> dict[str, int]:
@@ -78,16 +79,20 @@ def test_tables_and_figures_name_the_scenarios(finished):
 
 
 def test_a_third_scenario_runs_its_own_jobs_alone(project):
-    before = made(project)
-    third = {"weak": {"attack": {"boost": 1}}, **TWO}  # first in the config, and yet the others keep what they have
-    settings(project, scenarios=third, figures=[3, 7, "scenarios"], defences=SHORT)
+    settings(project, scenarios=THREE, figures=[3, 7, "scenarios"], defences=SHORT)
     assert planned(project, *MINE) == {"attack": 1, "meta_train_after": 1, "evaluate": 1, "adapt": 3}
+
+
+@pytest.mark.slow
+def test_a_third_scenario_leaves_the_others_as_they_are(project):
+    before = made(project)
+    settings(project, scenarios=THREE, figures=[3, 7, "scenarios"], defences=SHORT)
     run = call(project, "", *MINE)
     assert run.returncode == 0, run.stderr
     after = made(project)
     kept = {path for path in before if path.startswith(("data/", "results/plain/", "results/strong/"))}
     assert {path: after[path] for path in kept} == {path: before[path] for path in kept}
-    assert set(pd.read_csv(project / "results/metrics.csv").scenario) == set(third)
+    assert set(pd.read_csv(project / "results/metrics.csv").scenario) == set(THREE)
 
 
 def test_an_option_of_a_defence_runs_one_job(project):
