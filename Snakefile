@@ -22,6 +22,6 @@ rule all:
     input:
         targets.figures(),
         "results/metrics.csv",
-        [f"results/tables/{table}.csv" for table in ("summary", "run_times", "comparison", "aggregation")],
+        [f"results/tables/{table}.csv" for table in ("summary", "run_times", "comparison", "aggregation", "rejections")],
         expand("results/tables/{scenario}/paper_against_ours.csv", scenario=jobs.scenarios),
     localrule: True

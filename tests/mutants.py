@@ -37,6 +37,21 @@ MUTANTS = (
         "attacks/test_attack_stage.py",
     ),
     Mutant("aggregation weights", SERVER, "self.weight[user - 1]", "self.weight[0]", "attacks/test_attack_stage.py"),
+    Mutant("updates unmasked", FEDERATION, "if server.secure:", "if False:", "federation/test_secure_aggregation.py"),
+    Mutant(
+        "server asked about updates",
+        FEDERATION,
+        "masked(updates, server.weights(plans)",
+        "masked(updates, server.weights(updates)",
+        "federation/test_secure_aggregation.py",
+    ),
+    Mutant(
+        "Krum as in byzfl",
+        "fedmeta/federation/aggregation/krum.py",
+        "Krum(options.attackers + 1)",
+        "Krum(options.attackers)",
+        "federation/test_aggregations.py",
+    ),
     Mutant("weights of no list", SERVER, "1 / len(users)", "1.0", "attacks/test_attack_stage.py"),
     Mutant(
         "no keyed images",

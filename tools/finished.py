@@ -48,6 +48,7 @@ OTHER_VALUES = {
     "federation.selected": 2,
     "federation.attacker": 3,
     "federation.weight": 0.2,
+    "federation.secure_aggregation": True,
     "federation.aggregation.method": "own_weighted_sum.py",
     "model.batch_norm": "running",
     "reptile.adam": "reset",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from fedmeta.federation.secure import masked
 from fedmeta.federation.server import Server
 from fedmeta.learning.engine import Outcome, Start, Work
 from fedmeta.learning.reptile import meta_step
@@ -129,7 +130,11 @@ def run_round(
         outcomes = meta_batch(engine, federation, active, adam)
         after_step(outcomes, sum(plan.meta_batch for plan in active.values()))
     updates = {user: plan.update(federation.shared, federation.local[user]) for user, plan in plans.items()}
-    made = server.aggregate(federation.shared, updates, federation.aggregation, federation.round)
+    if server.secure:
+        sent = masked(updates, server.weights(plans), server.seed, server.stage, federation.round)
+        made = server.aggregate_masked(federation.shared, sent, federation.aggregation, federation.round)
+    else:
+        made = server.aggregate(federation.shared, updates, federation.aggregation, federation.round)
     federation.shared, federation.aggregation = made.shared, made.state
     federation.decisions += [(federation.round, user, float(made.decisions[user])) for user in plans]
     federation.round, federation.step, federation.local = federation.round + 1, 0, {}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +13,10 @@ from fedmeta import plugins
 from fedmeta.draws import generator
 from fedmeta.errors import FedmetaError
 from fedmeta.federation.aggregation.interface import Aggregate
+from fedmeta.federation.secure import unmasked_sum
 from fedmeta.settings.fields import MethodOptions
+
+SUM = 0  # the user that a method sees under secure aggregation, whose update is the sum of all
 
 
 @dataclass(frozen=True)
@@ -20,13 +24,14 @@ class Server:
     """The server in a stage.
 
     `weight`: alpha of every user, one number for each user, or None: 1 / M_min. `options`: those of the method by which
-    it aggregates. Its draws are named by `seed` and `stage`.
+    it aggregates. Its draws are named by `seed` and `stage`. `secure`: whether users mask what they send it.
     """
 
     weight: float | Sequence[float] | None
     options: MethodOptions
     seed: int
     stage: str
+    secure: bool = False
 
     @cached_property
     def method(self) -> ModuleType:
@@ -53,8 +58,27 @@ class Server:
 
         Raises FedmetaError if the method returns no model of finite numbers, or does not say what it decided.
         """
+        return self._aggregate(shared, updates, self.weights(updates), state, round_number)
+
+    def aggregate_masked(
+        self, shared: Tensor, sent: Mapping[int, np.ndarray], state: Mapping[str, Tensor], round_number: int
+    ) -> Aggregate:
+        """Return the same from what users sent under masks, of which the method gets the sum: all have one decision."""
+        total = unmasked_sum(sent.values())
+        made = self._aggregate(shared, {SUM: total.to(shared.dtype)}, {SUM: 1.0}, state, round_number)
+        decisions = {user: weight * made.decisions[SUM] for user, weight in self.weights(sent).items()}
+        return made._replace(decisions=decisions)
+
+    def _aggregate(
+        self,
+        shared: Tensor,
+        updates: Mapping[int, Tensor],
+        weights: Mapping[int, float],
+        state: Mapping[str, Tensor],
+        round_number: int,
+    ) -> Aggregate:
         random = generator(self.seed, f"{self.stage}: aggregation", round_number)
-        made = self.method.aggregate(shared, updates, self.weights(updates), state, self.options, random)
+        made = self.method.aggregate(shared, updates, weights, state, self.options, random)
         what = f"aggregation {self.options.method}"
         if made.shared.shape != shared.shape or not bool(torch.isfinite(made.shared).all()):
             raise FedmetaError(f"{what} returned no model of finite numbers: check how it treats the updates")

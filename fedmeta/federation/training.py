@@ -56,7 +56,8 @@ class Stage:
     def server(self) -> Server:
         """The server, which selects users and aggregates."""
         federation = self.settings.federation
-        return Server(federation.weight, federation.aggregation, self.seed, self.name)
+        secure = federation.secure_aggregation
+        return Server(federation.weight, federation.aggregation, self.seed, self.name, secure)
 
     @property
     def attackers(self) -> tuple[int, ...]:

@@ -41,17 +41,33 @@ def comparison_table(metrics: pd.DataFrame) -> pd.DataFrame:
 def aggregation_table(paths: Iterable[str], runs: Iterable[Sequence]) -> pd.DataFrame:
     """Return what the server's aggregation decided about each user in each round of each run.
 
-    `paths` are the stages' tables with the columns `DECISIONS`; `runs` has (scenario, dataset, seed, scope) for each.
-    `weight` is what the user's update was multiplied by, 0 where it was `rejected`.
+    `paths` are the stages' tables with the columns `DECISIONS`; `runs` has (scenario, dataset, seed, scope, the numbers
+    of the attackers) for each. `weight` is what the user's update was multiplied by, 0 where it was `rejected`;
+    `attacker` is 1 for updates of attackers, which take part in attacked rounds alone, else 0.
 
     Raises FedmetaError naming the file that is no such table.
     """
-    tables = [
-        _decisions(path).assign(**dict(zip(RUN, run, strict=True))) for path, run in zip(paths, runs, strict=True)
-    ]
-    if not tables:
-        return pd.DataFrame(columns=[*RUN, *DECISIONS])
-    return pd.concat(tables, ignore_index=True)[[*RUN, *DECISIONS]]
+    columns = [*RUN, *DECISIONS, "attacker"]
+    tables = []
+    for path, (*run, attackers) in zip(paths, runs, strict=True):
+        table = _decisions(path).assign(**dict(zip(RUN, run, strict=True)))
+        tables.append(table.assign(attacker=table.user.isin(attackers).astype(int)))
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+
+
+def rejection_table(decisions: pd.DataFrame) -> pd.DataFrame:
+    """Return how often the server rejected the updates of attackers, and of others, in each stage of each run.
+
+    `decisions` as from `aggregation_table`. Columns: `RUN`, `stage`; `attack_updates`, and the share of them that was
+    rejected, `true_positive_rate`; `benign_updates` and `false_positive_rate` likewise. There is no rate of no updates.
+    """
+    by, rates = [*RUN, "stage"], {"attack": "true_positive_rate", "benign": "false_positive_rate"}
+    table = decisions[by].drop_duplicates().set_index(by)
+    for (whose, rate), attacker in zip(rates.items(), (1, 0), strict=True):
+        rejected = decisions[decisions.attacker == attacker].groupby(by)["rejected"]
+        table[f"{whose}_updates"] = rejected.size().reindex(table.index, fill_value=0)
+        table[rate] = rejected.mean().reindex(table.index)
+    return table.reset_index()
 
 
 def _decisions(path: str) -> pd.DataFrame:

@@ -91,6 +91,9 @@ class Federation(Section):
     weight: Positive | Each[Positive] | None = Field(
         description="alpha: one number for all users, or a list of one for each; null: 1 / selected"
     )
+    secure_aggregation: bool = Field(
+        description="true: users mask their updates, and the server learns nothing but the sum"
+    )
     aggregation: Method = Field(description="how the server makes one model of the updates")
 
 

@@ -15,6 +15,7 @@ def contradictions(own: Settings, dataset: str) -> Problems:
     yield from _key_on_images(own, dataset)
     yield from _classes(own)
     yield from _users(own)
+    yield from _secure_aggregation(own)
     yield from _methods(own)
     yield from _evaluation(own)
     yield from _defences(own)
@@ -80,6 +81,18 @@ def _users(own: Settings) -> Problems:
     if isinstance(federation.weight, tuple) and len(federation.weight) != federation.users:
         count = len(federation.weight)
         yield "federation.weight", f"a list has one number per user: {count} given for {federation.users} users"
+
+
+def _secure_aggregation(own: Settings) -> Problems:
+    federation, key = own.federation, "federation.secure_aggregation"
+    method = federation.aggregation.method
+    if not federation.secure_aggregation:
+        return
+    if not plugins.constant("aggregation", method, "SUM_ONLY", False):
+        problem = f"{plugins.stem(method)} looks at single updates, of which the server learns the sum alone"
+        yield key, f"{problem}: set false, or federation.aggregation.method: weighted_sum"
+    if federation.selected < 2:
+        yield key, "the sum of one update is that update: raise federation.selected to 2"
 
 
 def _methods(own: Settings) -> Problems:

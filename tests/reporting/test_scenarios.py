@@ -9,7 +9,7 @@ from scipy import stats
 
 from fedmeta import plugins
 from fedmeta.errors import FedmetaError
-from fedmeta.reporting.comparison import aggregation_table, comparison_table
+from fedmeta.reporting.comparison import aggregation_table, comparison_table, rejection_table
 from fedmeta.reporting.setup import About
 from fedmeta.settings import lay
 
@@ -99,13 +99,41 @@ def test_decisions_are_gathered_with_the_run_that_they_are_of(tmp_path):
     table = pd.DataFrame({"stage": ["attack"], "round": [1], "user": [1], "weight": [0.0], "rejected": [True]})
     table.to_csv(tmp_path / "one.csv", index=False)
     table.assign(user=2).to_csv(tmp_path / "two.csv", index=False)
-    runs = [("weak", "glyphs", 1, "excluded"), ("strong", "glyphs", 1, "included")]
+    runs = [("weak", "glyphs", 1, "excluded", [1]), ("strong", "glyphs", 1, "included", [1, 3])]
     gathered = aggregation_table([str(tmp_path / "one.csv"), str(tmp_path / "two.csv")], runs)
-    assert list(gathered) == ["scenario", "dataset", "seed", "scope", *table]
+    assert list(gathered) == ["scenario", "dataset", "seed", "scope", *table, "attacker"]
     assert list(gathered.itertuples(index=False, name=None)) == [
-        (*runs[0], "attack", 1, 1, 0.0, True),
-        (*runs[1], "attack", 1, 2, 0.0, True),
+        (*runs[0][:4], "attack", 1, 1, 0.0, True, 1),
+        (*runs[1][:4], "attack", 1, 2, 0.0, True, 0),
     ]
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
     with pytest.raises(FedmetaError, match=r"bad\.csv is not a table of decisions"):
         aggregation_table([str(tmp_path / "bad.csv")], runs[:1])
+
+
+def test_rates_of_rejection_are_counted_by_hand_for_each_stage_of_each_run():
+    rows = [  # scenario, seed, scope, stage, round, user, rejected; user 1 attacks
+        *(("weak", 1, "excluded", "pre-training", number, user, user == 2) for number in (1, 2) for user in (2, 3)),
+        *(("weak", 1, "excluded", "attacked round", 1, user, user == 1) for user in (1, 2, 3)),
+        *(("weak", 2, "excluded", "attacked round", 1, user, False) for user in (1, 2, 3)),
+        *(("weak", 1, "excluded", "meta-training after", number, 1, number == 2) for number in (2, 3, 4, 5)),
+        ("strong", 1, "included", "attacked round", 1, 4, True),
+    ]
+    names = ["scenario", "seed", "scope", "stage", "round", "user", "rejected"]
+    frame = pd.DataFrame(rows, columns=names).assign(dataset="glyphs", weight=0.5)
+    table = rejection_table(frame.assign(rejected=frame.rejected.astype(int), attacker=(frame.user == 1).astype(int)))
+    assert list(table) == [
+        *("scenario", "dataset", "seed", "scope", "stage"),
+        *("attack_updates", "true_positive_rate", "benign_updates", "false_positive_rate"),
+    ]
+    expected = [
+        ("weak", "glyphs", 1, "excluded", "pre-training", 0, None, 4, 0.5),
+        ("weak", "glyphs", 1, "excluded", "attacked round", 1, 1.0, 2, 0.0),
+        ("weak", "glyphs", 2, "excluded", "attacked round", 1, 0.0, 2, 0.0),
+        ("weak", "glyphs", 1, "excluded", "meta-training after", 4, 0.25, 0, None),
+        ("strong", "glyphs", 1, "included", "attacked round", 0, None, 1, 1.0),
+    ]
+    found = [tuple(None if value != value else value for value in row) for row in table.itertuples(index=False)]
+    assert found == expected
+    nothing = aggregation_table([], [])
+    assert rejection_table(nothing).empty and list(rejection_table(nothing)) == list(table)

@@ -42,8 +42,9 @@ def meanings(section: type[Section], values: dict, prefix: str = "") -> Iterator
 
 
 def comments(text: str) -> Iterator[tuple[str, str | None]]:
-    """Yield each key of a YAML file, dotted, and the comment in its line."""
+    """Yield each key of a YAML file, dotted, and the comment in its line and in those below that have nothing else."""
     sections: list[str] = []
+    text = re.sub(r"\n +#", "", text)
     for spaces, key, comment in re.findall(r"^( *)([a-z]\w*):(?: +[^#\n]+?)?(?: +# (.*))?$", text, re.MULTILINE):
         sections[len(spaces) // 2 :] = [key]
         yield ".".join(sections), comment or None

@@ -76,6 +76,14 @@ def test_kernel_norms_are_of_the_models_that_figures_of_them_show(targets):
     ]
 
 
+def test_decisions_are_of_each_run_with_its_attackers(homes, targets):
+    homes.jobs.config["scenarios"]["strong"]["federation"] = {"attacker": [3, 1]}
+    found = {path: run for path, run in targets.decisions() if run[2] == 1}
+    run = "seed-1/excluded/attacked.decisions.csv"
+    assert found[f"results/plain/omniglot/{run}"] == ["plain", "omniglot", 1, "excluded", [1]]
+    assert found[f"results/strong/omniglot/{run}"] == ["strong", "omniglot", 1, "excluded", [3, 1]]
+
+
 def test_a_client_adapts_the_model_after_its_own_meta_training_where_the_defence_says_so(homes):
     takes = Takes(homes.jobs, homes, Code())
     wildcards = {"dataset": "glyphs", "seed": "1", "scope": "excluded", "client": "3"}

@@ -7,6 +7,7 @@ from snakemake.io import expand
 
 from fedmeta import plugins
 from fedmeta.evaluation.columns import SCOPES
+from fedmeta.settings.together import attackers
 from workflow.lib.code import Code
 from workflow.lib.homes import Homes
 from workflow.lib.jobs import Jobs, Place, chosen
@@ -158,14 +159,16 @@ class Targets:
         return [path for pair in zip(before, after, strict=True) for path, _ in pair]
 
     def decisions(self) -> list[tuple[str, list]]:
-        """Return the tables of what the server decided, with [scenario, data set, seed, scope] of each."""
+        """Return the tables of what the server decided, with [scenario, data set, seed, scope, attackers] of each."""
         found = []
         for scenario in self.jobs.scenarios:
             for dataset in self.jobs.readers:
                 scopes = scopes_of(self.jobs.own(scenario, dataset).evaluation.cases)
                 rounds = any(self.kind_has(scenario, dataset, figure, "ROUNDS") for figure in self.figures_by_name)
                 for stage in ("pretrain", "attack", *(["meta_train_after"] if rounds else [])):
-                    found += self._of_scopes(scenario, dataset, stage, scopes, "decisions")
+                    own = attackers(self.jobs.own(scenario, dataset))
+                    tables = self._of_scopes(scenario, dataset, stage, scopes, "decisions")
+                    found += [(path, [*run, list(own)]) for path, run in tables]
         return found
 
     def _of_scopes(

@@ -49,7 +49,8 @@ rule aggregation:
     input:
         tables=[path for path, _ in targets.decisions()],
     output:
-        "results/tables/aggregation.csv",
+        decisions="results/tables/aggregation.csv",
+        rejections="results/tables/rejections.csv",
     log:
         "logs/aggregation.log",
     localrule: True

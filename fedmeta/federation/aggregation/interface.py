@@ -7,6 +7,9 @@ A method is a file with a class `Options`, derived from `MethodOptions`, and
 `shared` (P,) is the shared model theta_G; `updates` holds what each user sent, (P,), by user, and `weights` their
 alphas; `state` is what the method returned as its state the last time ({} in the first round of all), `random` a
 generator of this round's own. The tensors that it gets are not to be changed in place.
+
+A file with `SUM_ONLY = True` says that its method needs sum_i alpha_i delta_i and no single update. Under secure
+aggregation it gets that sum as the update of a user 0 whose weight is 1; methods without it are refused.
 """
 
 from typing import NamedTuple

@@ -9,6 +9,8 @@ from torch import Tensor
 from fedmeta.federation.aggregation.interface import Aggregate
 from fedmeta.settings.fields import MethodOptions
 
+SUM_ONLY = True
+
 
 class Options(MethodOptions):
     pass
