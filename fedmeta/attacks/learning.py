@@ -45,6 +45,9 @@ class AttackLearner(Supervised):
         kernel, bias = parameters["classifier.kernel"], parameters["classifier.bias"]
         return self.objective(features, kernel, bias, labels, rows), statistics
 
+    def note_statistics(self, variables, iteration, statistics, support, rows):
+        super().note_statistics(variables, iteration, statistics, support, self.embedded(rows, len(support)))
+
     def gradient(self, model: Tensor, support: Tensor, labels: Tensor, rows: Tensor) -> tuple[float, Tensor]:
         """Return the loss at a model, (P,), and its gradient there, (P,), which the next call overwrites.
 
