@@ -30,15 +30,13 @@ class OnTopOptions(OneShotOptions):
 
 
 class OnTop(interface.Attack):
-    """All is as in the attack `beneath`, an attack of its own with its own options."""
+    """All is as in the attack `beneath`, which is an attack of its own: settings that were checked have its options."""
 
     def __init__(self, options: Any, data: AttackData):
         super().__init__(options, data)
         self.beneath: interface.Attack = one_shot.Attack(options, data)
         if options.beneath is not None:
-            entry = options.beneath
-            kind = plugins.options_type("attack", entry["method"])
-            own = kind.model_validate({**options.common_with(kind), **entry})
+            own = plugins.options("attack", options.beneath)
             self.beneath = plugins.load("attack", own.method).Attack(own, data)
 
     def attackers(self, number: int) -> Collection[int]:

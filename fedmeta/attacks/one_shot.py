@@ -19,7 +19,9 @@ from fedmeta.settings.fields import Count, Factor, MethodOptions, Pair, Rate, Se
 
 class Options(MethodOptions):
     rounds: Several[Count] = Field(
-        (1,), description="in which the attackers take part, counted from 1 after pre-training; [1]: one shot"
+        (1,),
+        description="in which the attackers take part, counted from 1 after pre-training; [1]: one shot",
+        exclude_if=lambda rounds: rounds == (1,),  # jobs with one shot are what they were before there were others
     )
     meta_steps: Count = Field(40, description="of the attacker in a round")
     meta_batch: Annotated[int, Field(ge=1, le=100_000)] = Field(4, description="B of the attacker")

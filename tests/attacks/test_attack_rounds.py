@@ -13,6 +13,7 @@ from fedmeta.errors import FedmetaError
 from fedmeta.federation.rounds import Federation
 from fedmeta.federation.stages import open_attack, with_attack
 from fedmeta.settings import check, lay, with_table
+from workflow.lib.jobs import Jobs, Place
 
 METHODS = [name for name in plugins.names("attack") if name != "given"]
 ON_TOP = ["kernel_inflation", "mix_aware", "neurotoxin", "norm_bounded"]
@@ -74,6 +75,21 @@ def test_each_attacks_once_or_in_the_rounds_that_are_named(method):
     once, often = attack_of(method, attackers), attack_of(method, attackers, rounds=[1, 3])
     assert [number for number in range(1, 6) if once.attackers(number)] == [1]
     assert [tuple(often.attackers(number)) for number in range(1, 5)] == [attackers, (), attackers, ()]
+
+
+@pytest.mark.parametrize("rounds", [[1], [2], [1, 2]])
+def test_the_attack_beneath_may_have_rounds_of_its_own_and_else_has_those_above_it(rounds):
+    own = attack_of("norm_bounded", rounds=[2], beneath={"method": "mix_aware", "rounds": rounds})
+    assert [number for number in range(1, 5) if own.attackers(number)] == rounds
+    above = attack_of("norm_bounded", rounds=rounds, beneath={"method": "mix_aware", "beneath": {"method": "one_shot"}})
+    assert [number for number in range(1, 5) if above.attackers(number)] == rounds
+
+
+def test_one_shot_is_not_among_the_params_of_jobs_so_that_older_results_stay():
+    config = with_table(yaml.safe_load((ROOT / "config.yaml").read_text()))
+    for rounds, written in (([1], None), ([3, 1], [1, 3])):
+        jobs = Jobs(lay(config, {"attack": {"rounds": rounds}}))
+        assert jobs.params("attack", Place("default", "glyphs"))["settings"]["attack"].get("rounds") == written
 
 
 def test_rounds_are_among_those_that_are_run():

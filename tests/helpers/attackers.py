@@ -17,11 +17,10 @@ from fedmeta.federation.stages import open_attack
 from fedmeta.federation.training import Stage
 from fedmeta.learning.conv4 import Conv4
 from fedmeta.learning.engine import as_images
-from fedmeta.settings import lay, part
+from fedmeta.settings import lay, part, with_table
 from helpers.random_bank import make_bank
 from helpers.stage_runs import small_settings
-from workflow.lib.jobs import chosen
-from workflow.lib.stages import STAGES
+from workflow.lib.jobs import Jobs, Place
 
 SMALL = {
     **{"engine": "serial", "data": {"size": 16}, "model": {"filters": 4}, "federation": {"users": 5}},
@@ -41,11 +40,11 @@ def drawn(attackers: tuple[int, ...]) -> tuple[ImageBank, Split, ImageBank]:
 
 def stage_of(method: str, attackers: tuple[int, ...] = (1,), laid: dict[str, Any] | None = None, **options) -> Stage:
     """Return the attacked round under an attack of this method with these options; `laid` over the other settings."""
-    settings = lay(lay(small_settings(), SMALL), laid or {})
-    settings = lay(settings, {"attack": {"method": method, **options}, "federation": {"attacker": list(attackers)}})
+    config = lay(lay(small_settings(), SMALL), laid or {})
+    config = lay(config, {"attack": {"method": method, **options}, "federation": {"attacker": list(attackers)}})
     bank, split, _ = drawn(attackers)
-    rule = {**chosen(settings, STAGES["attack"].settings), "meta_train_after": settings["meta_train_after"]}
-    return Stage("attacked round", bank, split, 1, False, part(rule), 2)
+    settings = Jobs(with_table(config)).params("attack", Place("default", "glyphs"))["settings"]
+    return Stage("attacked round", bank, split, 1, False, part(settings), 2)
 
 
 def attack_of(method: str, attackers: tuple[int, ...] = (1,), laid: dict[str, Any] | None = None, **options) -> Attack:
