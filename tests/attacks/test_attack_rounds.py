@@ -63,6 +63,16 @@ def test_the_batched_engine_agrees_but_for_rounding(method):
     )
 
 
+@pytest.mark.parametrize("beneath", ["constrain_and_scale", "encoder_only"])
+def test_what_reads_the_rounds_shared_model_does_so_in_a_mix_in_every_engine(beneath):
+    made = [
+        after_a_round(engine, "mix_aware", beneath={"method": beneath})[1]
+        for engine in ("serial", "workers", "batched")
+    ]
+    assert torch.equal(made[0], made[1])
+    torch.testing.assert_close(made[2], made[0], rtol=0, atol=1e-5)
+
+
 def test_all_attacks_make_different_models():
     made = {method: after_a_round("serial", method, rounds=[1])[1] for method in METHODS if method != "distributed"}
     for one, other in itertools.combinations(made, 2):

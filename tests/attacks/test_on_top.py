@@ -9,6 +9,7 @@ from helpers.project import ROOT
 
 from fedmeta.attacks import feature_matching
 from fedmeta.attacks.kernel_inflation import inflated
+from fedmeta.attacks.norm_bounded import projected
 from fedmeta.attacks.own_benign import benign_episodes, benign_update
 from fedmeta.errors import FedmetaError
 from fedmeta.federation.server import Server
@@ -81,6 +82,12 @@ def test_no_update_is_longer_than_the_bound_and_short_ones_stay(boost, factor):
     else:
         assert float(sent.norm()) == pytest.approx(bound, rel=1e-5)
         assert float(torch.cosine_similarity(sent, whole, dim=0)) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(("length", "after"), [(0.0, 0.0), (0.99, 0.99), (1.01, 1.0), (1.9, 1.0), (50.0, 1.0)])
+def test_projection_is_onto_the_ball(length, after):
+    update = torch.tensor([0.6, -0.8]) * length
+    torch.testing.assert_close(projected(update, 1.0), torch.tensor([0.6, -0.8]) * after)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 1.0])
