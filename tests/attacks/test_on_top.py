@@ -6,6 +6,7 @@ import yaml
 from helpers.attackers import attack_of, models
 from helpers.naive import adapt_naively
 from helpers.project import ROOT
+from helpers.random_bank import make_bank
 
 from fedmeta.attacks import feature_matching
 from fedmeta.attacks.kernel_inflation import inflated
@@ -37,7 +38,10 @@ def logits(network, parameters, images):
 def test_inflation_multiplies_the_kernels_and_leaves_the_logits_as_they_were(laid, factor):
     network = attack_of("kernel_inflation", laid=laid).data.network
     _, model = models(network)
-    larger, images = inflated(network, model, factor), torch.rand(12, 1, 16, 16)
+    larger, images = (
+        inflated(network, model, factor),
+        torch.from_numpy(make_bank(12, 1).images / 255).float().movedim(-1, 1),
+    )
     before, after = network.views(model), network.views(larger)
     for name in LENGTHS:
         torch.testing.assert_close(after[name], factor * before[name], rtol=1e-6, atol=0)
