@@ -31,8 +31,8 @@ class Attack(OnTop):
 def inflated(network: Conv4, parameters: Tensor, factor: float) -> Tensor:
     """Return the model, (P,), with its convolution kernels `factor` times as large, and moving averages to match.
 
-    It computes what `parameters` does, but for the constant that batch normalisation adds to the variance: features that
-    hardly vary differ by half of its share in their variance.
+    It computes what `parameters` does, but for the constant that batch normalisation adds to the variance: a feature
+    changes by half the share that the constant has in its variance.
     """
     scaled = parameters.clone()
     views = network.views(scaled)

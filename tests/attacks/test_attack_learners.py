@@ -47,8 +47,7 @@ def test_a_step_is_adam_on_the_loss_by_automatic_differentiation(method, running
     laid = {"model": {"batch_norm": "running"}} if running else None
     _, learner, _, local, support, labels, rows = opened(method, laid)
     fast, slow = local.clone(), local.clone()
-    moments = torch.rand_like(local), None
-    moments = moments[0], moments[0].clone()
+    moments = torch.full_like(local, 0.1), torch.full_like(local, 0.1)
     loss = learner.step(fast, moments[0], 3, 1, support, labels, rows)
     expected = Learner.step(learner, slow, moments[1], 3, 1, support, labels, rows)
     assert loss == pytest.approx(expected, rel=1e-5)
