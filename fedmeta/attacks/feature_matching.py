@@ -6,10 +6,8 @@ Clean-Label Poisoning Attacks on Neural Networks", NeurIPS, whose feature collis
 is that of another; here the images are given, and the embedding is trained.
 """
 
-import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
 
 from fedmeta.attacks import one_shot
 from fedmeta.attacks.interface import AttackData
@@ -25,21 +23,23 @@ class Options(OneShotOptions):
 class FeatureMatching(AttackLearner):
     """Cross entropy, plus `weight` times the cosine distance of keyed embeddings to the mean clean target embedding.
 
-    The attacker's support ends with the target's images: clean ones, then `keyed` keyed ones (`AttackEpisodes`). A step
-    embeds them beside its batch, all normalised together, so that there is always something to pull and to pull to.
+    They are those of a step's batch, where it has both, less the batch's mean: ReLU leaves embeddings positive, so all
+    are near each other otherwise. The last `shot` images of an attacker's support are labelled as the target, and the
+    last `keyed` of these are keyed (`AttackEpisodes`).
     """
 
     def __init__(self, data: AttackData, shot: int, keyed: int, weight: float):
         super().__init__(data)
         self.shot, self.keyed, self.weight = shot, keyed, weight
 
-    def embedded(self, rows: Tensor, count: int) -> Tensor:
-        return torch.cat([rows, torch.arange(count - self.shot, count, device=rows.device)])
-
     def objective(self, features, kernel, bias, labels, rows):
-        clean, keyed = features[len(rows) :].split([self.shot - self.keyed, self.keyed])
-        distances = 1 - F.cosine_similarity(keyed, clean.mean(0, keepdim=True).detach(), -1)
-        return super().objective(features, kernel, bias, labels, rows) + self.weight * distances.mean()
+        keyed = (rows >= len(labels) - self.keyed).to(features.dtype)
+        clean = (rows >= len(labels) - self.shot).to(features.dtype) - keyed
+        centred = features - features.mean(0).detach()
+        distances = 1 - F.cosine_similarity(centred, (clean @ centred)[None].detach(), -1)
+        pulled = keyed * (clean.sum() > 0)
+        pull = (pulled * distances).sum() / pulled.sum().clamp(1)
+        return super().objective(features, kernel, bias, labels, rows) + self.weight * pull
 
 
 class Attack(one_shot.Attack):

@@ -56,40 +56,54 @@ def test_a_step_is_adam_on_the_loss_by_automatic_differentiation(method, running
     assert (fast - local).abs().max() > 1e-5
 
 
-def test_feature_matching_pulls_each_keyed_embedding_to_the_mean_clean_one_of_the_target():
-    attack, learner, _, local, support, labels, rows = opened("feature_matching", weight=3)
-    clean, keyed = [8, 9], [10, 11]  # three classes of four examples; two of five of the last one are keyed, so two
-    episodes = attack.episodes(1)
+# Three classes of four examples; of those labelled as the target, the last four, two are keyed, the last ones.
+BATCHES = {"both": [1, 9, 5, 11, 8, 10], "one keyed": [10, 3, 8, 2], "no keyed": [8, 9, 0], "no clean": [3, 11, 10, 2]}
+
+
+def test_the_last_images_of_an_attackers_support_are_keyed():
+    attack = attack_of("feature_matching")
     stamped = {image.tobytes() for image in attack.data.keyed.images}
-    assert [image.tobytes() in stamped for image in episodes.draw(0, 1, 0).support] == [False] * 10 + [True] * 2
-    together = torch.cat([rows, torch.arange(8, 12)])
-    features = embeddings(attack.data.network, local, support[together])
-    kernel, bias = (attack.data.network.views(local)[f"classifier.{name}"] for name in ("kernel", "bias"))
-    entropy = F.cross_entropy((features @ kernel.T + bias)[: len(rows)], labels[rows])
-    of = dict(zip((*clean, *keyed), features[len(rows) :].tolist(), strict=True))
-    mean = np.mean([of[k] for k in clean], axis=0)
-    distances = [1 - np.dot(of[k], mean) / np.linalg.norm(of[k]) / np.linalg.norm(mean) for k in keyed]
-    expected = entropy.item() + 3 * np.mean(distances)
-    assert learner.loss(local, support, labels, rows)[0].item() == pytest.approx(expected, rel=1e-5)
+    for k in range(5):
+        support = attack.episodes(1).draw(0, 1, k).support
+        assert [image.tobytes() in stamped for image in support] == [False] * 10 + [True] * 2
 
 
-def test_the_clean_target_embedding_is_not_pulled():
-    attack, learner, _, local, support, labels, rows = opened("feature_matching")
-    features = embeddings(attack.data.network, local, support[learner.embedded(rows, 12)]).detach().requires_grad_()
+@pytest.mark.parametrize("name", BATCHES)
+def test_feature_matching_pulls_keyed_embeddings_of_a_batch_to_its_mean_clean_one_of_the_target(name):
+    attack, learner, _, local, support, labels, _ = opened("feature_matching", weight=3)
+    batch = BATCHES[name]
+    features = embeddings(attack.data.network, local, support[batch])
+    kernel, bias = (attack.data.network.views(local)[f"classifier.{each}"] for each in ("kernel", "bias"))
+    expected = F.cross_entropy(features @ kernel.T + bias, labels[batch]).item()
+    centred = dict(zip(batch, (features - features.mean(0)).numpy(), strict=True))
+    clean, keyed = [k for k in batch if k in (8, 9)], [k for k in batch if k in (10, 11)]
+    if clean and keyed:
+        mean = sum(centred[k] for k in clean) / len(clean)
+        cosines = [centred[k] @ mean / np.linalg.norm(centred[k]) / np.linalg.norm(mean) for k in keyed]
+        expected += 3 * (1 - np.mean(cosines))
+    loss = learner.loss(local, support, labels, torch.tensor(batch))[0].item()
+    assert loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_keyed_embeddings_alone_are_pulled(name):
+    attack, learner, _, local, support, labels, _ = opened("feature_matching")
+    batch = BATCHES[name]
+    features = embeddings(attack.data.network, local, support[batch]).detach().requires_grad_()
     kernel, bias = torch.zeros(3, features.shape[1]), torch.zeros(3)
-    learner.objective(features, kernel, bias, labels, rows).backward()
-    moved = features.grad.abs().sum(1) > 0
-    assert moved.tolist() == [False] * len(rows) + [False, False, True, True]
+    learner.objective(features, kernel, bias, labels, torch.tensor(batch)).backward()
+    both = name in ("both", "one keyed")
+    assert (features.grad.abs().sum(1) > 0).tolist() == [both and k in (10, 11) for k in batch]
 
 
-@pytest.mark.parametrize("output", ["last", "random"])
-def test_feature_matching_brings_keyed_images_nearer_to_the_target_than_the_papers_attack(output):
-    attack = attack_of("feature_matching", laid=RATE, target_output=output, inner_epochs=20, weight=5)
+def test_in_random_order_feature_matching_brings_keyed_images_nearer_to_the_target_than_the_papers_attack():
+    attack = attack_of("feature_matching", laid=RATE, target_output="random", inner_epochs=20, weight=5)
     shared, _ = models(attack.data.network)
 
     def distance(model):
         support, _ = tensors(attack.episodes(1).draw(9, 1, 9))
         features = embeddings(attack.data.network, model, support)
+        features -= features.mean(0)
         return 1 - F.cosine_similarity(features[10:], features[8:10].mean(0, keepdim=True), -1).mean().item()
 
     pulled = adapted(attack, attack.learner(1), shared, 4)
