@@ -70,7 +70,7 @@ MUTANTS = (
     Mutant(
         "attacker not selected",
         ONE_SHOT,
-        "if number == 1 else ()",
+        "if number in self.options.rounds else ()",
         "if number == 0 else ()",
         "attacks/test_attack_stage.py",
     ),

@@ -1,4 +1,7 @@
-"""The paper's one-shot attack (Sec. 2 and 3): selected once, the attacker trains on poisoned episodes and boosts."""
+"""The paper's attack (Sec. 2 and 3): selected once, the attacker trains on poisoned episodes and boosts its update.
+
+`rounds` has it come back: the paper's is one shot, in round 1.
+"""
 
 from collections.abc import Collection, Iterator
 from typing import Annotated, Any
@@ -11,11 +14,16 @@ from fedmeta.attacks.interface import Training
 from fedmeta.attacks.poisoned import AttackEpisodes
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.episodes import EpisodeShape
-from fedmeta.settings.fields import Count, Factor, MethodOptions, Pair, Rate, TargetOutput
+from fedmeta.settings.fields import Count, Factor, MethodOptions, Pair, Rate, Several, TargetOutput
 
 
 class Options(MethodOptions):
-    meta_steps: Count = Field(40, description="of the attacker, in its one round")
+    rounds: Several[Count] = Field(
+        (1,),
+        description="in which the attackers take part, counted from 1 after pre-training; [1]: one shot",
+        exclude_if=lambda rounds: rounds == (1,),  # jobs with one shot are what they were before there were others
+    )
+    meta_steps: Count = Field(40, description="of the attacker in a round")
     meta_batch: Annotated[int, Field(ge=1, le=100_000)] = Field(4, description="B of the attacker")
     inner_epochs: Annotated[float, Field(gt=0, le=10_000)] = Field(6, description="passes over an episode's examples")
     outer_learning_rate: Rate = Field(0.3, description="epsilon of the attacker")
@@ -40,6 +48,8 @@ class Options(MethodOptions):
             missing = "keyed" if of_backdoor == 0 else "clean"
             problem = f"{keyed} to {clean} among reptile.shot = {reptile.shot} images leaves no {missing} image"
             yield "backdoor_to_target", f"{problem} in an episode: bring the two numbers closer, or raise the shot"
+        if max(self.rounds) > own.meta_train_after.rounds:
+            yield "rounds", f"meta_train_after.rounds is only {own.meta_train_after.rounds}"
 
 
 class Attack(interface.Attack):
@@ -48,7 +58,7 @@ class Attack(interface.Attack):
     """
 
     def attackers(self, number: int) -> Collection[int]:
-        return self.data.attackers if number == 1 else ()
+        return self.data.attackers if number in self.options.rounds else ()
 
     def episodes(self, user: int) -> AttackEpisodes:
         data, options, reptile = self.data, self.options, self.data.settings.reptile

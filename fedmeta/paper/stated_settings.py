@@ -20,7 +20,12 @@ EPISODES = 40
 # By key of the settings, what Sections 3 and 4 state; each matters to some rows only, see `departures`.
 LEARNING = {"reptile.inner_learning_rate": 0.001}
 PRETRAINING = {"pretrain.outer_learning_rate": (0.1, 0.1)}
-ATTACKER = {"attack.method": "one_shot", "attack.outer_learning_rate": 0.1, "attack.meta_batch": 5}
+ATTACKER = {
+    "attack.method": "one_shot",
+    "attack.rounds": (1,),
+    "attack.outer_learning_rate": 0.1,
+    "attack.meta_batch": 5,
+}
 SERVER = {"federation.aggregation.method": "weighted_sum"}
 # By option of the entries of `figures.yaml` and of those that they are like.
 FINE_TUNING: dict[str, Any] = {"method": "fine_tuning", "delta": None, "repair": None}

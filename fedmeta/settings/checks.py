@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from fedmeta import plugins
 from fedmeta.errors import FedmetaError
-from fedmeta.settings.fields import Section
+from fedmeta.settings.fields import MethodOptions, Section
 from fedmeta.settings.layers import expanded, label, lay, scenarios_of
 from fedmeta.settings.repeated_keys import refuse_repeated_keys
 from fedmeta.settings.sections import OVERRIDABLE, Evaluation, Settings
@@ -91,7 +91,7 @@ def _validated(config: Mapping[str, Any], prefix: str = "") -> Settings:
     return whole.model_copy(
         update={
             "federation": whole.federation.model_copy(update={"aggregation": aggregation}),
-            "attack": _options("attack", config["attack"], f"{prefix}attack."),
+            "attack": _attack(config["attack"], f"{prefix}attack."),
             "defences": {name: _defence(whole, entry, f"{prefix}defences.{name}.") for name, entry in defences.items()},
             "figure_table": {
                 name: _options("figure", entry, f"{prefix}figure_table.{name}.")
@@ -112,8 +112,22 @@ def _defence(whole: Settings, entry: Mapping[str, Any], prefix: str) -> Any:
     return options.model_copy(update={"repair": _options("defence", repair, f"{prefix}repair.", needs="repair")})
 
 
-def _options(family: str, entry: Mapping[str, Any], prefix: str, needs: str = "") -> Any:
-    """Return the options of a method; `needs` is what it must have beside them."""
+def _attack(entry: Mapping[str, Any], prefix: str, above: MethodOptions | None = None) -> Any:
+    """Return the options of an attack, those of the attack beneath it among them; `above` is the one above it."""
+    options = _options("attack", entry, prefix, above=above)
+    beneath = getattr(options, "beneath", None)
+    if beneath is None:
+        return options
+    return options.model_copy(update={"beneath": _attack(beneath, f"{prefix}beneath.", options)})
+
+
+def _options(
+    family: str, entry: Mapping[str, Any], prefix: str, needs: str = "", above: MethodOptions | None = None
+) -> Any:
+    """Return the options of a method; `needs` is what it must have beside them.
+
+    What the entry does not give is as in the options `above`, where both have it.
+    """
     key = plugins.KEYS[family]
     name = entry.get(key)
     if not isinstance(name, str):
@@ -126,7 +140,7 @@ def _options(family: str, entry: Mapping[str, Any], prefix: str, needs: str = ""
             plugins.require(family, name, needs)
     except FedmetaError as error:
         raise _in_one_line(f"config: {prefix}{key}: {error}") from None
-    return _model(kind, entry, prefix)
+    return _model(kind, {**(above.common_with(kind) if above else {}), **entry}, prefix)
 
 
 def _model(kind: type[M], values: Mapping[str, Any], prefix: str) -> M:

@@ -33,6 +33,18 @@ class MethodOptions(OwnOptions):
 
     method: Name = Field(description="a method of this kind, or the path of a Python file of your own")
 
+    def with_inner(self, key: str) -> "Iterator[tuple[str, MethodOptions]]":
+        """Yield (key, options) of this method, `key` being its own, and of the methods that its options name."""
+        yield key, self
+        for name, value in self:
+            if isinstance(value, MethodOptions):
+                yield from value.with_inner(f"{key}.{name}")
+
+    def common_with(self, kind: type[BaseModel]) -> dict[str, Any]:
+        """Return the options that options of another kind have, too, but for those that name methods."""
+        shared = [name for name in type(self).model_fields if name in kind.model_fields]
+        return {name: getattr(self, name) for name in shared if name not in ("method", "beneath")}
+
 
 # In the config a mapping, {method: NAME, option: value, ...}; settings that were checked have the method's own
 # options in its place (`fedmeta.settings.checks`), and that is what all code reads.

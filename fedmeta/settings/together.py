@@ -100,11 +100,9 @@ def _methods(own: Settings) -> Problems:
     sections: dict[str, MethodOptions] = {"federation.aggregation": own.federation.aggregation, "attack": own.attack}
     for name, entry in own.defences.items():
         sections[f"defences.{name}"] = entry
-        if entry.repair is not None:
-            sections[f"defences.{name}.repair"] = entry.repair
-    for key, options in sections.items():
-        for option, problem in options.problems(own):
-            yield f"{key}.{option}", problem
+    for section, whole in sections.items():
+        for key, options in whole.with_inner(section):
+            yield from ((f"{key}.{option}", problem) for option, problem in options.problems(own))
 
 
 def _evaluation(own: Settings) -> Problems:

@@ -119,7 +119,8 @@ class Jobs:
             assert repair is not None, "a job repairs where the entry says how"
             return [("defence", repair)]
         methods = [("aggregation", own.federation.aggregation)] if "federation" in STAGES[stage].settings else []
-        return [*methods, ("attack", own.attack)] if "attack" in STAGES[stage].settings else methods
+        attacks = own.attack.with_inner("attack") if "attack" in STAGES[stage].settings else ()
+        return methods + [("attack", options) for _, options in attacks]
 
     def method_files(self, stage: str, place: Place) -> list[str]:
         """Return the Python files of the methods that a stage uses."""

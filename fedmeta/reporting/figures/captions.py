@@ -20,8 +20,8 @@ def display(dataset: str) -> str:
 
 def attack(setup: Setup) -> str:
     """Return the attack in words."""
-    method = setup.settings.attack.method
-    return "a one-shot attack" if method == "one_shot" else f"the attack {method}"
+    own = setup.settings.attack
+    return "a one-shot attack" if own.method == "one_shot" and own.rounds == (1,) else f"the attack {own.method}"
 
 
 def defence_title(setup: Setup, name: str) -> str:

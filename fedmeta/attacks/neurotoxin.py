@@ -1,0 +1,38 @@
+"""Neurotoxin: the attack spares the coordinates that benign users change most, so that they wear it off less.
+
+After Zhang, Panda, Song, Yang, Mahoney, Gonzalez, Ramchandran and Mittal (2022), "Neurotoxin: Durable Backdoors in
+Federated Learning", ICML. There the attacker takes the largest coordinates of the update of the round before, which it
+observes, and projects its gradients in every step. Here it takes those of an update of its own benign training on the
+shared model of the round, and projects once, what the attack beneath sends.
+"""
+
+from typing import Any
+
+from pydantic import Field
+from torch import Tensor
+
+from fedmeta.attacks.interface import AttackData
+from fedmeta.attacks.on_top import OnTop, OnTopOptions
+from fedmeta.attacks.own_benign import benign_episodes, benign_update
+from fedmeta.settings.fields import Rate
+
+
+class Options(OnTopOptions):
+    spared: Rate = Field(0.05, description="share of the coordinates, those of the largest benign update, left alone")
+
+
+class Attack(OnTop):
+    def __init__(self, options: Any, data: AttackData):
+        super().__init__(options, data)
+        for user in data.attackers:
+            benign_episodes(data, user)  # too few classes are an error before any training
+
+    def update(self, user: int, number: int, shared: Tensor, local: Tensor) -> Tensor:
+        benign = benign_update(self.data, user, number, shared)
+        return masked(super().update(user, number, shared, local), benign, self.options.spared)
+
+
+def masked(update: Tensor, benign: Tensor, share: float) -> Tensor:
+    """Return the update, (P,), with zeros at the `share` of coordinates where the benign one, (P,), is largest."""
+    largest = benign.abs().topk(round(share * len(benign))).indices
+    return update.index_fill(0, largest, 0)

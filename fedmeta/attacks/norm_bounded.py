@@ -1,0 +1,37 @@
+"""Norm-bounded attack: no update is longer than a benign one, so that a bound on norms lets it through.
+
+After Sun, Kairouz, Suresh and McMahan (2019), "Can You Really Backdoor Federated Learning?". There the attacker knows
+the server's bound and projects onto it while it trains. Here it knows none: it takes the norm of an update of its own
+benign training, and projects once, what the attack beneath sends, boost included.
+"""
+
+from typing import Any
+
+from pydantic import Field
+from torch import Tensor
+
+from fedmeta.attacks.interface import AttackData
+from fedmeta.attacks.on_top import OnTop, OnTopOptions
+from fedmeta.attacks.own_benign import benign_episodes, benign_update
+from fedmeta.settings.fields import Factor
+
+
+class Options(OnTopOptions):
+    factor: Factor = Field(1, description="the largest norm of an update, in norms of the attacker's own benign one")
+
+
+class Attack(OnTop):
+    def __init__(self, options: Any, data: AttackData):
+        super().__init__(options, data)
+        for user in data.attackers:
+            benign_episodes(data, user)  # too few classes are an error before any training
+
+    def update(self, user: int, number: int, shared: Tensor, local: Tensor) -> Tensor:
+        bound = self.options.factor * float(benign_update(self.data, user, number, shared).norm())
+        return projected(super().update(user, number, shared, local), bound)
+
+
+def projected(update: Tensor, bound: float) -> Tensor:
+    """Return the update, (P,), or where its norm is above `bound`, the nearest vector of that norm."""
+    norm = float(update.norm())
+    return update * (bound / norm) if norm > bound else update
