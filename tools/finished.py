@@ -54,6 +54,7 @@ OTHER_VALUES = {
     "reptile.adam": "reset",
     "pretrain.outer_learning_rate": [0.5, 0.2],
     "attack.method": "own_one_shot.py",
+    "attack.rounds": [1, 2],
     "attack.backdoor_to_target": [1, 2],
     "attack.target_output": "random",
     "evaluation.episode_seed": 7,

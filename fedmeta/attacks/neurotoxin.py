@@ -29,10 +29,10 @@ class Attack(OnTop):
 
     def update(self, user: int, number: int, shared: Tensor, local: Tensor) -> Tensor:
         benign = benign_update(self.data, user, number, shared)
-        return masked(super().update(user, number, shared, local), benign, self.options.spared)
+        return sparing(super().update(user, number, shared, local), benign, self.options.spared)
 
 
-def masked(update: Tensor, benign: Tensor, share: float) -> Tensor:
+def sparing(update: Tensor, benign: Tensor, share: float) -> Tensor:
     """Return the update, (P,), with zeros at the `share` of coordinates where the benign one, (P,), is largest."""
     largest = benign.abs().topk(round(share * len(benign))).indices
     return update.index_fill(0, largest, 0)
