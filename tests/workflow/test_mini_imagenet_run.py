@@ -11,6 +11,8 @@ from PIL import Image
 SIZE, TRAINING, TESTING, IMAGES = 16, 20, 5, 21
 TARGET, BACKDOOR = "n02120079", "n04612504"  # of config/mini_imagenet.yaml
 EXTRA = 5  # images of the backdoor class, for the attack
+pytestmark = pytest.mark.slow
+
 FIGURES = ("4", "6", "8", "A2", "A7")
 SCALED_DOWN = (
     *("--configfile", "config/mini_imagenet.yaml", "config/tiny.yaml"),

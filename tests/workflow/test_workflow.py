@@ -59,6 +59,7 @@ def test_a_run_ends_with_the_papers_figures_and_tables(project):
     assert {"pretrain", "attack", "meta_train_after", "evaluate", "adapt"} <= {row["rule"] for row in times}
 
 
+@pytest.mark.slow
 def test_every_figure_of_the_paper_and_our_own_is_made_by_its_name(every_figure):
     for name in ("3", "5", "7", "order", *OTHER_FIGURES):
         with Image.open(every_figure / f"{FIGURES}/figure-{name}.png") as image:
@@ -67,6 +68,7 @@ def test_every_figure_of_the_paper_and_our_own_is_made_by_its_name(every_figure)
         assert (every_figure / f"{FIGURES}/figure-{name}.svg").exists()
 
 
+@pytest.mark.slow
 def test_each_defence_is_evaluated_under_its_name(every_figure):
     """Every table says the method and delta, has both models, and no two entries give the same numbers."""
     delta_of = {f"matching-{delta}": delta for delta in ("0.2", "0.4", "0.6")}
@@ -92,6 +94,7 @@ def test_each_defence_is_evaluated_under_its_name(every_figure):
         assert len(values) == len([name for name in deltas if not name.startswith("no-")]), "entries differ in nothing"
 
 
+@pytest.mark.slow
 def test_local_meta_training_is_reptile_by_the_client_alone(every_figure):
     """Against the formula: theta + epsilon (mean theta_j - theta) of five episodes of the client's own classes."""
     import torch  # here, so that test_caching, which uses this module, can do without
@@ -127,6 +130,7 @@ def test_local_meta_training_is_reptile_by_the_client_alone(every_figure):
         assert after.taken[2] == before.taken[2] + 10
 
 
+@pytest.mark.slow
 def test_kernel_norms_are_those_of_the_models(every_figure):
     rows = rows_of(every_figure / "results/tables/default/kernel_norms-glyphs.csv")
     assert len(rows) == 2 * 4  # models x kernels
