@@ -30,12 +30,17 @@ def defence_title(setup: Setup, name: str) -> str:
     kinds = {"matching": "benign matching-network fine-tuning", "fine_tuning": "benign supervised fine-tuning"}
     start = ""
     if delta is not None:
-        start = f", δ = {delta:g}" if method == "matching" else f", Glorot mix with δ = {delta:g}"
+        start = f", δ = {share(delta)}" if method == "matching" else f", Glorot mix with δ = {share(delta)}"
     changes = [f"after {_repair(repair)}"] if (repair := setup.defences[name].repair) else []
     if "episode_seed" in setup.defences[name].evaluation:
         changes.append("another set of evaluation episodes")
     words = kinds.get(method, f"benign fine-tuning by the defence {name}")
     return f"{words} after {attack(setup)}{start}" + (f"\n{', '.join(changes)}" if changes else "")
+
+
+def share(delta: float | tuple[float, ...]) -> str:
+    """Return the share of the shared model in a mix: 0.3, or (1, 1, 0, 0) of one for each module."""
+    return f"({', '.join(f'{each:g}' for each in delta)})" if isinstance(delta, tuple) else f"{delta:g}"
 
 
 def _repair(repair: dict) -> str:
