@@ -100,10 +100,19 @@ class DefenceOptions(MethodOptions):
     iterations: Several[Number] = Field(
         (0, 1, 2, 5, 10, 20, 50), description="at which accuracy is measured; the highest is the length"
     )
-    repair: Method | None = Field(
-        None, description="what the client does once before: {method: NAME, option: value}; null: nothing"
+    repair: Method | Each[Method] | None = Field(
+        None,
+        description="what the client does once before: {method: NAME, option: value}, or a list of several in their "
+        "order; null: nothing",
     )
     evaluation: dict[str, Any] = Field({}, description="keys of evaluation that are other for this defence")
+
+    @property
+    def repairs(self) -> dict[str, Method]:
+        """All that the client does once before, in its order, by key: `repair`, or of a list `repair.1` and so on."""
+        if isinstance(self.repair, tuple):
+            return {f"repair.{number}": each for number, each in enumerate(self.repair, 1)}
+        return {} if self.repair is None else {"repair": self.repair}
 
     def problems(self, own: Any) -> Iterator[tuple[str, str]]:
         if max(self.iterations) == 0:

@@ -87,8 +87,7 @@ def _methods(own: Settings) -> Problems:
     sections: dict[str, MethodOptions] = {"federation.aggregation": own.federation.aggregation, "attack": own.attack}
     for name, entry in own.defences.items():
         sections[f"defences.{name}"] = entry
-        if entry.repair is not None:
-            sections[f"defences.{name}.repair"] = entry.repair
+        sections |= {f"defences.{name}.{key}": each for key, each in entry.repairs.items()}
     for key, options in sections.items():
         for option, problem in options.problems(own):
             yield f"{key}.{option}", problem
