@@ -14,7 +14,7 @@ WRITTEN = ("fedmeta", "workflow", "tests", "tools", "benchmarks")
 PLACES = (*WRITTEN, "config", "docs", "profiles")
 MODULES = [path.relative_to(ROOT) for part in ("fedmeta", "workflow") for path in sorted((ROOT / part).rglob("*.py"))]
 # What files of one kind have in common: what plug-ins give, and what scripts start with.
-SHARED = {"Options", "Attack", "aggregate", "draw", "learner", "read", "main"}
+SHARED = {"Options", "Attack", "aggregate", "draw", "learner", "repair", "read", "main"}
 
 
 def imported(path: Path, known: dict[str, Path]) -> Iterator[str]:

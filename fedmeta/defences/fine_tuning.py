@@ -1,24 +1,25 @@
 """Supervised fine-tuning by a benign user: Experiment 2, and from a Glorot mix of the shared model (App. A.2)."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from fedmeta.defences.glorot_mix import GlorotMix
+from fedmeta.defences.glorot_mix import Delta, GlorotMix, Norms
 from fedmeta.defences.interface import Rates
 from fedmeta.learning.conv4 import Conv4
 from fedmeta.learning.reptile import Supervised
-from fedmeta.settings.fields import DefenceOptions, Number, Rate, Several
+from fedmeta.settings.fields import DefenceOptions, Number, Several
 
 
 class Options(DefenceOptions):
     iterations: Several[Number] = Field(
         (0, 1, 2, 5, 10, 20, 50, 100, 200), description="at which accuracy is measured; the highest is the length"
     )
-    delta: Rate | None = Field(None, description="share of the shared model in the Glorot mix; null: no mix")
-    norms: Literal["shared", "fresh"] = Field(
+    delta: Delta | None = Field(
+        None, description="share of the shared model in the Glorot mix, or a list of one for each module; null: no mix"
+    )
+    norms: Norms = Field(
         "shared",
         description="of the kernels mixed in: shared, of the shared model (the paper); fresh, of the fresh draw",
     )

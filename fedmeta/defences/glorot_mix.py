@@ -2,25 +2,33 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from fedmeta.draws import generator
 from fedmeta.learning.conv4 import MODULES, Conv4
+from fedmeta.settings.fields import Rate
+
+# Types of options: one delta for the whole model, or a list of one for each module (see `layerwise_mix`); the norms.
+Delta = Rate | Annotated[tuple[Rate, ...], Field(strict=False, min_length=4, max_length=5)]
+Norms = Literal["shared", "fresh"]
 
 
 @dataclass(frozen=True)
 class GlorotMix:
     """A mix of the shared model, with weight `delta`, and a fresh Glorot draw.
 
+    `delta`: one for the whole model, or several for its layers, as in `layerwise_mix`.
     `norms`: the convolution kernels of the shared model enter the mix with the norms that they have there
     ("shared", the paper's mix), or each brought to the norm of the fresh kernel ("fresh"). What a delta does then
     depends no more on how long the model was trained: it is the share of the shared model in each kernel.
     `seed` names the draws: the run's, and that of the set of evaluation episodes.
     """
 
-    delta: float
+    delta: float | tuple[float, ...]
     norms: str
     seed: int | tuple[int, ...]
 
@@ -29,6 +37,8 @@ class GlorotMix:
         fresh = network.initial(generator(self.seed, "glorot mix", *names))
         if self.norms == "fresh":
             parameters = with_kernel_norms_of(fresh, parameters, network)
+        if isinstance(self.delta, tuple):
+            return layerwise_mix(parameters, fresh, self.delta, network)
         return glorot_mix(parameters, fresh, self.delta)
 
 
@@ -39,6 +49,20 @@ def glorot_mix(parameters: Tensor, fresh: Tensor, delta: float) -> Tensor:
     initial values, mixed alike.
     """
     return torch.lerp(fresh, parameters, delta)
+
+
+def layerwise_mix(parameters: Tensor, fresh: Tensor, deltas: Sequence[float], network: Conv4) -> Tensor:
+    """Return the Glorot mix of `parameters` and `fresh`, (P,), with a delta for each module.
+
+    `deltas`: of modules 1 to 4 (kernel, gamma, beta, moving averages), and of the decision layer; if there are only
+    four, the decision layer has that of the last module. The paper has one delta for the whole model.
+    """
+    mixed = torch.empty_like(fresh)
+    own, drawn = network.views(parameters), network.views(fresh)
+    for name, view in network.views(mixed).items():
+        layer = -1 if name.startswith("classifier") else int(name.partition(".")[0][-1]) - 1
+        view.copy_(torch.lerp(drawn[name], own[name], deltas[layer]))
+    return mixed
 
 
 def with_kernel_norms_of(fresh: Tensor, parameters: Tensor, network: Conv4) -> Tensor:

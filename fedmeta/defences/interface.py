@@ -9,7 +9,7 @@ says how the client adapts its model to a task (*adapt*). `rates` are those of t
 
     def repair(model: Start, client: Client, options: Options) -> Start
 
-changes the client's model once, with the client's own data, before any task (*repair*).
+changes the client's model once, with the client's own data, before any task (*repair*). Several can follow one another.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,8 @@
 """Meta-training by one benign user alone on the model that it received (App. A.3)."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from pydantic import Field
@@ -13,24 +14,28 @@ from fedmeta.learning.choice import choose_engine
 from fedmeta.learning.engine import Start
 from fedmeta.learning.reptile import Supervised
 from fedmeta.progress import Progress
-from fedmeta.settings.fields import Count, MethodOptions, Rate
+from fedmeta.settings.fields import Count, MethodOptions, Pair, Rate
 
 NAME = "local meta-training"  # under which it draws
 
 
 class Options(MethodOptions):
     episodes: Count = Field(100, description="of the client's meta-training; whole meta-batches")
-    outer_learning_rate: Rate = Field(0.1, description="epsilon of the client")
+    outer_learning_rate: Rate | Pair[Rate] = Field(
+        0.1, description="epsilon of the client: one number, or [first, last] of its meta-steps"
+    )
 
 
 def repair(model: Start, client: Client, options: Options) -> Start:
     """Return the model after Reptile on the client's own classes, as in a round of the federation."""
     reptile, user = client.settings.reptile, client.user
     steps = math.ceil(options.episodes / reptile.meta_batch)
-    plan = LocalTraining("own", steps, reptile.meta_batch, options.outer_learning_rate)
+    rate = options.outer_learning_rate
+    rates = np.linspace(*rate, steps).tolist() if isinstance(rate, tuple) else [rate] * steps
+    plan = LocalTraining("own", steps, reptile.meta_batch, rates[0])
     kept = client.unfinished.load()
     state = Federation.from_tensors(kept) if kept else beginning(model, user)
-    for _ in meta_steps(client, state, plan):
+    for _ in meta_steps(client, state, plan, rates):
         client.unfinished.save_if_due(state.tensors)
     # The sum is not always local[user] in single precision: the client's model is its update on top of the shared one.
     return state.start_of(user, state.shared + (state.local[user] - state.shared))
@@ -42,8 +47,8 @@ def beginning(model: Start, user: int) -> Federation:
     return Federation(model.parameters, local={user: model.parameters.clone()}, **trained)
 
 
-def meta_steps(client: Client, state: Federation, plan: LocalTraining) -> Iterator[None]:
-    """Take the meta-steps that are left, in place; yield after each."""
+def meta_steps(client: Client, state: Federation, plan: LocalTraining, rates: Sequence[float]) -> Iterator[None]:
+    """Take the meta-steps that are left, each at its own of the `rates` (epsilon), in place; yield after each."""
     reptile = client.settings.reptile
     shape = EpisodeShape(reptile.way, reptile.shot, reptile.inner_steps, reptile.inner_batch)
     samplers = {plan.sampler: BenignEpisodes(client.bank, client.pool, shape, client.seed, NAME)}
@@ -51,6 +56,7 @@ def meta_steps(client: Client, state: Federation, plan: LocalTraining) -> Iterat
     progress = Progress(NAME, plan.episodes, state.step * plan.meta_batch)
     with choose_engine(client.settings.engine, learner, samplers, client.threads, 1, plan.meta_batch) as engine:
         while state.step < plan.meta_steps:
-            outcomes = meta_batch(engine, state, {client.user: plan}, reptile.adam)
+            own = replace(plan, outer_learning_rate=rates[state.step])
+            outcomes = meta_batch(engine, state, {client.user: own}, reptile.adam)
             yield
             progress.advance(plan.meta_batch, f"loss {np.mean([outcome.loss for outcome in outcomes]):.3f}")

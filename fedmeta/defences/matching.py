@@ -5,26 +5,28 @@ of the shared model, which the attacker trained, is not used.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from fedmeta.defences.glorot_mix import GlorotMix
+from fedmeta.defences.glorot_mix import Delta, GlorotMix, Norms
 from fedmeta.defences.interface import Rates
 from fedmeta.learning.conv4 import Conv4
 from fedmeta.learning.reptile import Learner, Segments
-from fedmeta.settings.fields import DefenceOptions, Factor, Number, Rate, Several
+from fedmeta.settings.fields import DefenceOptions, Factor, Number, Several
 
 
 class Options(DefenceOptions):
     iterations: Several[Number] = Field(
         (0, 5, 10, 20, 30, 40, 50), description="at which accuracy is measured; the highest is the length"
     )
-    delta: Rate = Field(0.3, description="share of the shared model in the Glorot mix; 0: a fresh network, the control")
-    norms: Literal["shared", "fresh"] = Field(
+    delta: Delta = Field(
+        0.3,
+        description="share of the shared model in the Glorot mix, or a list of one for each module; 0: a fresh network",
+    )
+    norms: Norms = Field(
         "shared",
         description="of the kernels mixed in: shared, of the shared model (the paper); fresh, of the fresh draw",
     )

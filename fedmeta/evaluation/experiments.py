@@ -52,9 +52,10 @@ def over_iterations(
     reptile = client.settings.reptile
     learner = adapt(client.network, options, Rates(reptile.inner_learning_rate, reptile.beta2), client.seeds)
     starts = {model: load_model(client, path, learner=learner) for model, path in models.items()}
-    experiment, delta = plugins.stem(options.method), getattr(options, "delta", None)
+    delta = getattr(options, "delta", None)
+    columns = {"experiment": plugins.stem(options.method), "delta": None if isinstance(delta, tuple) else delta}
     for each in client.measurements(learner, starts, options.iterations, unfinished):
-        yield metrics_row(client, each, experiment=experiment, model=each.model, step=each.observed, delta=delta)
+        yield metrics_row(client, each, model=each.model, step=each.observed, **columns)
 
 
 def load_model(client: EvaluatedClient, path: str, prefix: str = "", learner: Learner | None = None) -> Start:

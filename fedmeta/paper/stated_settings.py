@@ -77,9 +77,12 @@ def _setting(settings: Any, key: str) -> Any:
 
 
 def _option(setup: Setup, defence: str, option: str) -> Any:
-    """Return an option of a defence; of its repair, the method and its number of episodes."""
+    """Return an option of a defence; of a repair, the method and its number of episodes, of several the methods."""
     value = setup.option(defence, option)
-    return (value["method"], value.get("episodes")) if option == "repair" and value else value
+    if option != "repair" or not value:
+        return value
+    several = isinstance(value, tuple)
+    return tuple(each["method"] for each in value) if several else (value["method"], value.get("episodes"))
 
 
 def _in_words(value: object) -> str:

@@ -106,10 +106,11 @@ def _defence(whole: Settings, entry: Mapping[str, Any], prefix: str) -> Any:
     options = _options("defence", entry, prefix, needs="learner")
     if options.evaluation:
         _model(Evaluation, whole.evaluation.model_dump() | options.evaluation, f"{prefix}evaluation.")
-    repair = options.repair
-    if repair is None:
-        return options
-    return options.model_copy(update={"repair": _options("defence", repair, f"{prefix}repair.", needs="repair")})
+    repairs = options.repairs.items()
+    several = tuple(_options("defence", each, f"{prefix}{key}.", needs="repair") for key, each in repairs)
+    if len(several) < 2:  # a list of one is another way to write that one
+        return options.model_copy(update={"repair": several[0] if several else None})
+    return options.model_copy(update={"repair": several})
 
 
 def _attack(entry: Mapping[str, Any], prefix: str, above: MethodOptions | None = None) -> Any:

@@ -37,8 +37,12 @@ class MethodOptions(OwnOptions):
         """Yield (key, options) of this method, `key` being its own, and of the methods that its options name."""
         yield key, self
         for name, value in self:
-            if isinstance(value, MethodOptions):
-                yield from value.with_inner(f"{key}.{name}")
+            several = (
+                {f"{name}.{k}": each for k, each in enumerate(value, 1)} if isinstance(value, tuple) else {name: value}
+            )
+            for place, each in several.items():
+                if isinstance(each, MethodOptions):
+                    yield from each.with_inner(f"{key}.{place}")
 
     def common_with(self, kind: type[BaseModel]) -> dict[str, Any]:
         """Return the options that options of another kind have, too, but for those that name methods."""
@@ -112,10 +116,19 @@ class DefenceOptions(MethodOptions):
     iterations: Several[Number] = Field(
         (0, 1, 2, 5, 10, 20, 50), description="at which accuracy is measured; the highest is the length"
     )
-    repair: Method | None = Field(
-        None, description="what the client does once before: {method: NAME, option: value}; null: nothing"
+    repair: Method | Each[Method] | None = Field(
+        None,
+        description="what the client does once before: {method: NAME, option: value}, or a list of several in their "
+        "order; null: nothing",
     )
     evaluation: dict[str, Any] = Field({}, description="keys of evaluation that are other for this defence")
+
+    @property
+    def repairs(self) -> dict[str, Method]:
+        """All that the client does once before, in its order, by key: `repair`, or of a list `repair.1` and so on."""
+        if isinstance(self.repair, tuple):
+            return {f"repair.{number}": each for number, each in enumerate(self.repair, 1)}
+        return {} if self.repair is None else {"repair": self.repair}
 
     def problems(self, own: Any) -> Iterator[tuple[str, str]]:
         if max(self.iterations) == 0:

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from fedmeta.settings.fields import type_of
 
-PLURALS = {"a whole number": "whole numbers", "a number": "numbers", "a name": "names"}
+PLURALS = {"a whole number": "whole numbers", "a number": "numbers", "a name": "names", "a section": "sections"}
 
 
 def allowed(field: FieldInfo) -> str:

@@ -5,12 +5,15 @@ import math
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
+from fedmeta import plugins
 from fedmeta.defences.fine_tuning import FineTuning
 from fedmeta.defences.glorot_mix import GlorotMix, glorot_mix, kernel_norms, with_kernel_norms_of
 from fedmeta.defences.interface import Rates
 from fedmeta.draws import generator
 from fedmeta.learning.conv4 import Conv4
+from fedmeta.settings.layers import expanded
 
 RATES = Rates(1e-3, 0.999)
 
@@ -106,3 +109,39 @@ def test_a_fresh_draws_norm_is_the_expected_one():
         assert list(norms) == [f"conv{i}.kernel" for i in (1, 2, 3, 4)]
         for own, expected in norms.values():
             assert own / expected == pytest.approx(factor, rel=0.05)
+
+
+@pytest.mark.parametrize("batch_norm", ["batch", "running"])
+@pytest.mark.parametrize(
+    ("deltas", "kept"),
+    [
+        ((1.0, 1.0, 0.0, 0.0), ("conv1", "norm1", "conv2", "norm2")),
+        ((0.0, 1.0, 0.0, 0.0, 1.0), ("conv2", "norm2", "classifier")),
+        ((0.0, 0.0, 0.0, 1.0), ("conv4", "norm4", "classifier")),
+    ],
+)
+def test_modules_of_delta_1_are_the_models_and_those_of_delta_0_the_fresh_draws(batch_norm, deltas, kept):
+    """Byte for byte; of four deltas, the decision layer has the last."""
+    network = Conv4(1, 16, 3, 8, batch_norm)
+    model, fresh = trained(network, 0), network.initial(generator(5, "glorot mix", 2, 7))
+    mixed = network.views(GlorotMix(deltas, "shared", 5).start(network, model, (2, 7)))
+    assert any(name.endswith("variance") for name in mixed) == (batch_norm == "running")
+    for name, tensor in mixed.items():
+        source = model if name.partition(".")[0] in kept else fresh
+        assert torch.equal(tensor, network.views(source)[name]), name
+
+
+@pytest.mark.parametrize("norms", ["shared", "fresh"])
+def test_equal_deltas_of_all_modules_are_one_delta(network, norms):
+    model = trained(network, 0)
+    one, each = (GlorotMix(delta, norms, 5).start(network, model, (2, 7)) for delta in (0.3, (0.3,) * 4))
+    torch.testing.assert_close(each, one, rtol=1e-6, atol=1e-7)
+
+
+def test_a_grid_over_lists_has_readable_names_and_a_list_has_four_or_five_numbers():
+    entries = expanded({"x": {"method": "matching", "grid": {"delta": [0.3, [1, 1, 0, 0]]}}})
+    assert list(entries) == ["x,delta=0.3", "x,delta=1+1+0+0"]
+    assert plugins.options("defence", entries["x,delta=1+1+0+0"]).delta == (1, 1, 0, 0)
+    for wrong in ([1, 1, 0], [1, 1, 0, 0, 0, 0], [1, 1, 0, 2], []):
+        with pytest.raises(ValidationError):
+            plugins.options("defence", {"method": "fine_tuning", "delta": wrong})

@@ -29,24 +29,26 @@ def attacked(stages, stage_data, settings, tmp_path_factory):
     return folder / "attack.safetensors"
 
 
-def repair(stages, stage_data, settings, attacked, output):
+def repair(stages, stage_data, settings, attacked, output, **options):
     inputs = {name: stage_data[name] for name in ("images", "classes", "split")}
-    params = {"settings": {**settings, "engine": "serial"}, "seed": 1, "client": 2, "repair": ENTRY}
+    params = {"settings": {**settings, "engine": "serial"}, "seed": 1, "client": 2, "repair": {**ENTRY, **options}}
     stages["repair"](Job("repair", {**inputs, "model": str(attacked)}, output, params, 1))
     return load_file(output)
 
 
-def test_it_is_reptile_on_the_clients_own_classes(stages, stage_data, settings, attacked, tmp_path):
+@pytest.mark.parametrize(("rate", "rates"), [(0.8, (0.8, 0.8, 0.8)), ([0.9, 0.5], (0.9, 0.7, 0.5))])
+def test_it_is_reptile_on_the_clients_own_classes(stages, stage_data, settings, attacked, tmp_path, rate, rates):
     settings = with_adam(settings, "reset")
     settings["reptile"] = {**settings["reptile"], "inner_learning_rate": 0.01}
-    written = repair(stages, stage_data, settings, attacked, tmp_path / "repaired.safetensors")
+    output = tmp_path / "repaired.safetensors"
+    written = repair(stages, stage_data, settings, attacked, output, outer_learning_rate=rate)
     bank, split = open_split(stage_data)
     episodes = BenignEpisodes(bank, split.training(2), EpisodeShape(3, 4, 3, 5), 1, "local meta-training")
     before = {name: tensor for name, tensor in load_file(attacked).items() if not name.startswith("user-")}
     expected = before
-    for step in range(3):
+    for step, own in enumerate(rates):
         adapted = [adapt_naively(expected, episodes.draw(0, 2, 2 * step + k), 0.01) for k in range(2)]
-        expected = {n: 0.2 * expected[n] + 0.4 * (adapted[0][n] + adapted[1][n]) for n in expected}
+        expected = {n: (1 - own) * expected[n] + own / 2 * (adapted[0][n] + adapted[1][n]) for n in expected}
     for name, tensor in expected.items():
         torch.testing.assert_close(written[name], tensor, rtol=0, atol=2e-4)
     assert max((written[name] - before[name]).abs().max() for name in before) > 1e-2

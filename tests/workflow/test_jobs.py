@@ -135,6 +135,21 @@ def test_methods_and_the_files_that_options_name_are_those_of_the_stage(config):
     assert jobs.option_files("pretrain", place) == jobs.option_files("adapt", place) == []
 
 
+def test_several_repairs_are_of_one_job_and_a_list_of_one_is_that_one(config):
+    local, mix = {"method": "local_meta_training", "episodes": 3}, {"method": "mix", "delta": 0}
+    written = {"one": local, "same": [local], "several": [mix, local], "mixed": mix, "none": None}
+    own = {name: {"method": "matching", "repair": repair} for name, repair in written.items()}
+    jobs = Jobs(lay(config, {"defences": own}))
+    places = {name: Place("default", "glyphs", name) for name in own}
+    assert {name: jobs.repaired(place) for name, place in places.items()} == {name: name != "none" for name in own}
+    params = {name: jobs.params("repair", place)["repair"] for name, place in places.items()}
+    assert params["one"] == params["same"] == {**local, "outer_learning_rate": 0.1}
+    assert params["several"] == [params["mixed"], params["one"]]
+    methods = [f"fedmeta/defences/{name}.py" for name in ("mix", "local_meta_training")]
+    assert jobs.method_files("repair", places["several"]) == methods
+    assert jobs.method_files("repair", places["one"]) == methods[1:]
+
+
 def test_texts_on_the_command_line_are_read_as_yaml():
     assert typed({"a": "[1, 0.5]", "b": ["true", "x"], "c": 3}) == {"a": [1, 0.5], "b": [True, "x"], "c": 3}
 

@@ -115,9 +115,7 @@ class Jobs:
         if stage == "adapt":
             return [("defence", own.defences[place.defence])]
         if stage == "repair":
-            repair = own.defences[place.defence].repair
-            assert repair is not None, "a job repairs where the entry says how"
-            return [("defence", repair)]
+            return [("defence", each) for each in own.defences[place.defence].repairs.values()]
         methods = [("aggregation", own.federation.aggregation)] if "federation" in STAGES[stage].settings else []
         attacks = own.attack.with_inner("attack") if "attack" in STAGES[stage].settings else ()
         return methods + [("attack", options) for _, options in attacks]

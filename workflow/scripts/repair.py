@@ -1,4 +1,4 @@
-"""A client changes its model once, with its own data, before it adapts it to any task.
+"""A client changes its model once, with its own data, before it adapts it to any task: by one repair or by several.
 
 Inputs: images, classes, split, the model. Output: the client's model, with its Adam state.
 """
@@ -8,7 +8,7 @@ import unpacking
 
 
 def main(job) -> None:
-    from fedmeta.checkpoints import write_tensors
+    from fedmeta.checkpoints import Unfinished, write_tensors
     from fedmeta.data.prepared import open_split
     from fedmeta.defences.interface import Client, load_method, repaired
     from fedmeta.federation.client_models import client_model_to_named, read_client_model
@@ -16,15 +16,20 @@ def main(job) -> None:
     from fedmeta.settings import part
 
     params, user, settings = job.params, job.params.client, part(job.params.settings)
-    repair, options = load_method(params.repair, "repair")
-    unfinished = unpacking.open_unfinished(job)
+    entries = params.repair if isinstance(params.repair, list) else [params.repair]
+    methods = [load_method(entry, "repair") for entry in entries]
+    first = unpacking.open_unfinished(job)
+    later = [Unfinished(f"{job.output[0]}.{number}", first.key) for number in range(2, len(entries) + 1)]
     bank, split = open_split(dict(job.input.items()))
     network, pool = network_of(bank, settings), split.benign(user, job.wildcards.scope == "included")
-    client = Client(user, network, bank, pool, settings, params.seed, job.threads, unfinished)
-    model = repaired(repair, read_client_model(job.input.model, network, user), client, options)
+    model = read_client_model(job.input.model, network, user)
+    for (repair, options), unfinished in zip(methods, [first, *later], strict=True):
+        client = Client(user, network, bank, pool, settings, params.seed, job.threads, unfinished)
+        model = repaired(repair, model, client, options)
     made = unpacking.provenance(job, repair=params.repair)
     write_tensors(job.output[0], client_model_to_named(network, model, user), made)
-    unfinished.remove()
+    for unfinished in (first, *later):  # until now each keeps its last steps, so that little of it is to be done again
+        unfinished.remove()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What the figures say about themselves."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from fedmeta.reporting.setup import Setup
@@ -30,17 +32,25 @@ def defence_title(setup: Setup, name: str) -> str:
     kinds = {"matching": "benign matching-network fine-tuning", "fine_tuning": "benign supervised fine-tuning"}
     start = ""
     if delta is not None:
-        start = f", δ = {delta:g}" if method == "matching" else f", Glorot mix with δ = {delta:g}"
-    changes = [f"after {_repair(repair)}"] if (repair := setup.defences[name].repair) else []
+        start = f", δ = {share(delta)}" if method == "matching" else f", Glorot mix with δ = {share(delta)}"
+    repairs = ", then ".join(map(_repair, setup.defences[name].repairs.values()))
+    changes = [f"after {repairs}"] if repairs else []
     if "episode_seed" in setup.defences[name].evaluation:
         changes.append("another set of evaluation episodes")
     words = kinds.get(method, f"benign fine-tuning by the defence {name}")
     return f"{words} after {attack(setup)}{start}" + (f"\n{', '.join(changes)}" if changes else "")
 
 
+def share(delta: float | Sequence[float]) -> str:
+    """Return the share of the shared model in a mix: 0.3, or (1, 1, 0, 0) of one for each module."""
+    return f"{delta:g}" if isinstance(delta, int | float) else f"({', '.join(f'{each:g}' for each in delta)})"
+
+
 def _repair(repair: dict) -> str:
     if repair["method"] == "local_meta_training" and "episodes" in repair:
         return f"{count(repair['episodes'], 'episode')} of local benign meta-training"
+    if repair["method"] == "mix" and "delta" in repair:
+        return f"a Glorot mix with δ = {share(repair['delta'])}"
     return f"repair by {repair['method']}"
 
 

@@ -49,10 +49,9 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
     """
     defences = some_defence(about.named(options.defences), options)
     norms = {name: about.setup.option(name, "norms") for name in defences}
-    if wrong := [
-        name for name, norm in norms.items() if norm not in TITLES or about.setup.option(name, "delta") is None
-    ]:
-        raise FedmetaError(f"figures of the kind over_delta show defences with a Glorot mix: '{wrong[0]}' has none")
+    deltas = {name: about.setup.option(name, "delta") for name in defences}
+    if wrong := [name for name in defences if norms[name] not in TITLES or not isinstance(deltas[name], int | float)]:
+        raise FedmetaError(f"figures of the kind over_delta show Glorot mixes of one delta: '{wrong[0]}' has none")
     rows = pd.concat([select(metrics, about.dataset, name, options).assign(norms=norms[name]) for name in defences])
     rows, cases = rows[rows.step == rows.step.max()], sorted(rows.case.unique())
     by = [column for column in POOLED if column not in ("defence", "step")]

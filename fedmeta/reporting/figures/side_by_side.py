@@ -13,7 +13,7 @@ from pydantic import Field
 
 from fedmeta.errors import FedmetaError
 from fedmeta.reporting.figures import panels
-from fedmeta.reporting.figures.captions import count, display, sample
+from fedmeta.reporting.figures.captions import count, display, sample, share
 from fedmeta.reporting.figures.rows import select, some_defence
 from fedmeta.reporting.results import ATTACK_METRICS, lift, summarise
 from fedmeta.reporting.setup import About
@@ -65,7 +65,7 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
         _same_limits([lifted for _, lifted, _ in strips])
         title, caption = options.title or "defences side by side", sample(rows, summary, "point", "bar")
         if all(about.setup.method(name) == "matching" for name in defences):
-            title += f", δ = {about.setup.option(defences[0], 'delta'):g}"
+            title += f", δ = {share(about.setup.option(defences[0], 'delta'))}"
             caption += f"\n{_moved(rows.step.max(), about.setup.settings.reptile.inner_learning_rate)}"
         panels.finish(figure, f"{display(about.dataset)}: {title}", caption, path_stem)
     return figure

@@ -1,0 +1,50 @@
+"""Channels of a model: what they put out on images, and how some are cut off."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from fedmeta.defences.interface import Client
+from fedmeta.draws import generator
+from fedmeta.learning.conv4 import MODULES, Conv4, Statistics, norm_pool_relu
+from fedmeta.learning.engine import as_images
+
+
+def own_images(client: Client, count: int) -> Tensor:
+    """Return `count` of the client's training images drawn at random, or all: float32 (n, channels, height, width)."""
+    rows = np.concatenate(client.pool)
+    drawn = generator(client.seed, "own images", client.user).permutation(rows)[:count]
+    return as_images(client.bank.images[drawn])
+
+
+def module_outputs(
+    network: Conv4, parameters: dict[str, Tensor], images: Tensor, statistics: Statistics | None = None
+) -> tuple[list[Tensor], Statistics]:
+    """Return each module's output, (n, filters, height, width), and the statistics that normalised it.
+
+    The last is what `Conv4.features` flattens; arguments are as there.
+    """
+    x, outputs, used = images, [], []
+    for i in range(1, MODULES + 1):
+        x = F.conv2d(x, parameters[f"conv{i}.kernel"], padding=1)
+        given = None if statistics is None else statistics[i - 1]
+        x, own = norm_pool_relu(x, parameters[f"norm{i}.gamma"], parameters[f"norm{i}.beta"], given)
+        outputs.append(x)
+        used.append(own)
+    return outputs, used
+
+
+def without_channels(network: Conv4, parameters: Tensor, channels: Mapping[int, Tensor]) -> Tensor:
+    """Return the model `parameters`, (P,), with channels cut off: by number of the module (from 1), (filters,) bool.
+
+    A channel that is cut off puts out zero with any statistics, for its kernel, gamma and beta are zero. Its gradients
+    are zero, too, so that it stays cut off in whatever training follows; only a Glorot mix brings it back.
+    """
+    pruned = parameters.clone()
+    views = network.views(pruned)
+    for i, cut in channels.items():
+        for name in (f"conv{i}.kernel", f"norm{i}.gamma", f"norm{i}.beta"):
+            views[name][cut] = 0
+    return pruned
