@@ -46,6 +46,7 @@ class AttackLearner(Supervised):
         return self.objective(features, kernel, bias, labels, rows), statistics
 
     def note_statistics(self, variables, iteration, statistics, support, rows):
+        assert isinstance(rows, Tensor), "a supervised step has a batch"
         super().note_statistics(variables, iteration, statistics, support, self.embedded(rows, len(support)))
 
     def gradient(self, model: Tensor, support: Tensor, labels: Tensor, rows: Tensor) -> tuple[float, Tensor]:

@@ -56,8 +56,7 @@ def majority(models: np.ndarray) -> np.ndarray:
 
     n = len(models)
     distances = np.maximum(cdist(models, models, "cosine"), 0)
-    clustering = HDBSCAN(
-        min_cluster_size=n // 2 + 1, min_samples=2, metric="precomputed", allow_single_cluster=True, copy=True
-    )
+    options: dict[str, Any] = {"metric": "precomputed", "allow_single_cluster": True, "copy": True}
+    clustering = HDBSCAN(min_cluster_size=n // 2 + 1, min_samples=2, **options)
     accepted = clustering.fit_predict(distances) >= 0
     return accepted if accepted.any() else np.ones(n, bool)
