@@ -32,12 +32,12 @@ class AttackLearner(Supervised):
         return [(self.trained, iteration)]
 
     def embedded(self, rows: Tensor, count: int) -> Tensor:
-        """Return which of the `count` images of the support a step on the batch `rows` embeds: at first that batch."""
+        """Return which of the `count` images of the support a step on the batch `rows` embeds: that batch."""
         return rows
 
     def objective(self, features: Tensor, kernel: Tensor, bias: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
         """Return the loss, a scalar: of the embeddings of the `embedded` images, and the classifier's parameters."""
-        return F.cross_entropy(F.linear(features[: len(rows)], kernel, bias), labels[rows])
+        return F.cross_entropy(F.linear(features, kernel, bias), labels[rows])
 
     def loss(self, variables, support, labels, rows):
         parameters = self.network.views(variables)
@@ -46,8 +46,8 @@ class AttackLearner(Supervised):
         return self.objective(features, kernel, bias, labels, rows), statistics
 
     def note_statistics(self, variables, iteration, statistics, support, rows):
-        assert isinstance(rows, Tensor), "a supervised step has a batch"
-        super().note_statistics(variables, iteration, statistics, support, self.embedded(rows, len(support)))
+        embedded = self.embedded(rows, len(support)) if isinstance(rows, Tensor) else rows
+        super().note_statistics(variables, iteration, statistics, support, embedded)
 
     def gradient(self, model: Tensor, support: Tensor, labels: Tensor, rows: Tensor) -> tuple[float, Tensor]:
         """Return the loss at a model, (P,), and its gradient there, (P,), which the next call overwrites.

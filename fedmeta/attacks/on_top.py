@@ -20,7 +20,8 @@ class OnTopOptions(OneShotOptions):
 
     beneath: Method | None = Field(
         None,
-        description="the attack that it is on top of: {method: NAME, option: value}, all else as here; null: one_shot",
+        description="the attack that it is on top of: {method: NAME, option: value}; its training is as here unless it "
+        "says otherwise; null: one_shot",
     )
 
     def problems(self, own: Any) -> Iterator[tuple[str, str]]:

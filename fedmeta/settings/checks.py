@@ -127,7 +127,7 @@ def _options(
 ) -> Any:
     """Return the options of a method; `needs` is what it must have beside them.
 
-    What the entry does not give is as in the options `above`, where both have it.
+    What the entry does not give is as in the options `above`, where both have it from the same class.
     """
     key = plugins.KEYS[family]
     name = entry.get(key)

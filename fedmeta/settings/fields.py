@@ -45,9 +45,10 @@ class MethodOptions(OwnOptions):
                     yield from each.with_inner(f"{key}.{place}")
 
     def common_with(self, kind: type[BaseModel]) -> dict[str, Any]:
-        """Return the options that options of another kind have, too, but for those that name methods."""
-        shared = [name for name in type(self).model_fields if name in kind.model_fields]
-        return {name: getattr(self, name) for name in shared if name not in ("method", "beneath")}
+        """Return the options that options of another kind have from the same class, but for those that name methods."""
+        ancestor = next(each for each in type(self).__mro__ if each in kind.__mro__)
+        shared = ancestor.model_fields.keys() - {"method", "beneath"}
+        return {name: getattr(self, name) for name in sorted(shared)}
 
 
 # In the config a mapping, {method: NAME, option: value, ...}; settings that were checked have the method's own

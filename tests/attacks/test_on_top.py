@@ -68,6 +68,8 @@ def test_an_inflated_attack_is_that_attack_otherwise():
     assert isinstance(attack.beneath, feature_matching.Attack)
     assert attack.learner(1).weight == 2
     assert (attack.beneath.options.boost, attack.training(1, 1).meta_steps) == (5, 9), "all else as above it"
+    bounded = attack_of("norm_bounded", factor=2, beneath={"method": "kernel_inflation"}, boost=5)
+    assert (bounded.beneath.options.factor, bounded.beneath.options.boost) == (10, 5), "of one name, not one option"
     nearer = attack_of("kernel_inflation", beneath={"method": "one_shot", "boost": 2}, boost=5)
     shared, local = models(attack.data.network)
     torch.testing.assert_close(5 * nearer.update(1, 1, shared, local), 2 * attack.update(1, 1, shared, local))
