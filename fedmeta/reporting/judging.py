@@ -1,0 +1,64 @@
+"""What a defence is judged by: the lift that it leaves under each attack, and the benefit that it keeps."""
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from fedmeta.errors import FedmetaError
+from fedmeta.reporting.comparison import last_steps
+from fedmeta.reporting.results import CONFIDENCE, lift, summarise
+
+SAFE = 0.05  # the most lift, at the upper end of its interval, that a defence may leave
+UNIT = ["seed", "client", "episode"]
+
+
+def lifts(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the lift that is left in each scenario at the end of a defence, a row for each scenario, by its name.
+
+    `rows`: the metrics of one defence. The columns are `mean` and `half_width` (of the 95% interval) of the larger of
+    two lifts, that of images that the attacker trained on and that of images it never saw; and `unsafe`, whether the
+    upper end of its interval is above `SAFE`. Without an interval the mean decides.
+    """
+    each = summarise(lift(last_steps(rows)), ["scenario", "metric"])
+    worse = each.loc[each.groupby("scenario")["mean"].idxmax()].set_index("scenario")[["mean", "half_width"]]
+    return worse.assign(unsafe=worse["mean"] + worse.half_width.fillna(0) > SAFE)
+
+
+def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return meta-testing accuracy of the attacked model in each scenario, `mean` and `half_width`, as `lifts` does."""
+    asked = last_steps(rows)
+    asked = asked[(asked.metric == "meta_testing") & (asked.model == "attacked")]
+    return summarise(asked, ["scenario"]).set_index("scenario")[["mean", "half_width"]]
+
+
+def benefit_kept(rows: pd.DataFrame, scratch: pd.DataFrame, undefended: pd.DataFrame) -> tuple[float, float]:
+    """Return (accuracy - scratch) / (undefended - scratch), of meta-testing, and the half width of its 95% interval.
+
+    Each argument has the metrics of one defence on the same episodes: the defence itself, the same on a fresh network,
+    and none. Accuracies are those of attacked models, averaged over scenarios. The interval is the jackknife's, over
+    seeds or, of a single seed, over episodes; NaN where there is but one, or where the federation is worth nothing.
+
+    Raises FedmetaError where they were not evaluated on the same episodes.
+    """
+    ours, fresh, best = (_by_unit(each) for each in (rows, scratch, undefended))
+    if not (ours.index.equals(fresh.index) and ours.index.equals(best.index)):
+        raise FedmetaError("a defence, its fresh network and no defence need the same episodes: evaluate all on them")
+    pairs = np.stack([ours - fresh, best - fresh])
+    if pairs[1].sum() <= 0:
+        return float("nan"), float("nan")
+    count = pairs.shape[1]
+    ratio = pairs[0].sum() / pairs[1].sum()
+    if count == 1:
+        return float(ratio), float("nan")
+    without = pairs.sum(1, keepdims=True) - pairs
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left_out = without[0] / without[1]
+    deviation = np.sqrt((count - 1) / count * np.square(left_out - left_out.mean()).sum())
+    return float(ratio), float(stdtrit(count - 1, (1 + CONFIDENCE) / 2) * deviation)
+
+
+def _by_unit(rows: pd.DataFrame) -> pd.Series:
+    """Return mean meta-testing accuracy by seed or, of a single seed, by client and episode."""
+    asked = last_steps(rows)
+    asked = asked[(asked.metric == "meta_testing") & (asked.model == "attacked")]
+    return asked.groupby(["seed"] if asked.seed.nunique() > 1 else UNIT)["value"].mean()

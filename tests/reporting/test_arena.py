@@ -1,0 +1,150 @@
+"""The arena and its frontier: cells and points against numbers worked out by hand."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.drawn_metrics import MATCHING, PLAIN, metrics
+from helpers.setups import settings, setup_of
+from scipy import stats
+
+from fedmeta import plugins
+from fedmeta.errors import FedmetaError
+from fedmeta.reporting.figures.arena import place_of
+from fedmeta.reporting.figures.frontier import pareto
+from fedmeta.reporting.judging import accuracies, benefit_kept, lifts
+from fedmeta.reporting.setup import About
+
+SCENARIOS = ("boosted,method=weighted_sum", "boosted,method=krum", "mix_aware,method=weighted_sum")
+
+
+def drawn(kind, **own):
+    return metrics(kind, cases="a", clients=(2,), steps=(0, 50), episodes=6, **own)
+
+
+@pytest.fixture(scope="module")
+def frame():
+    """Defences in three scenarios; under krum the attack leaves nothing."""
+    parts = []
+    for scenario in SCENARIOS:
+        for kind in (PLAIN, MATCHING, ("matching", "fresh-network", 0.0)):
+            part = drawn(kind).assign(scenario=scenario)
+            attacked = (part.model == "attacked") & part.metric.str.startswith("attack")
+            if "krum" in scenario:
+                clean = part[part.model == "clean"].value.to_numpy()
+                part.loc[part.model == "attacked", "value"] = np.where(
+                    attacked[part.model == "attacked"], clean, part[part.model == "attacked"].value
+                )
+            worth = {"fine_tuning": 0.9, "matching": 0.8, "fresh-network": 0.7}[kind[1]]
+            part.loc[part.metric == "meta_testing", "value"] = worth + 0.01 * part.episode - 0.2 * (part.model == "clean")
+            parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def of(frame, defence):
+    return frame[frame.defence == defence]
+
+
+def test_the_lift_of_a_cell_is_the_larger_of_two_with_the_interval_of_paired_differences(frame):
+    table = lifts(of(frame, "fine_tuning"))
+    own = of(frame, "fine_tuning")
+    own = own[(own.scenario == SCENARIOS[0]) & (own.step == 50)]
+    differences = {
+        metric: own[(own.metric == metric) & (own.model == "attacked")].sort_values("episode").value.to_numpy()
+        - own[(own.metric == metric) & (own.model == "clean")].sort_values("episode").value.to_numpy()
+        for metric in ("attack_training", "attack_validation")
+    }
+    larger = max(differences.values(), key=np.mean)
+    cell = table.loc[SCENARIOS[0]]
+    assert cell["mean"] == pytest.approx(larger.mean())
+    assert cell["half_width"] == pytest.approx(stats.t.ppf(0.975, 5) * stats.sem(larger))
+    assert cell["unsafe"]
+    nothing = table.loc[SCENARIOS[1]]
+    assert (nothing["mean"], nothing["half_width"], nothing["unsafe"]) == (0, 0, False)
+
+
+def test_a_lift_is_unsafe_by_the_upper_end_of_its_interval(frame):
+    own = of(frame, "fine_tuning").copy()
+    attacked = (own.model == "attacked") & own.metric.str.startswith("attack") & (own.scenario == SCENARIOS[1])
+    own.loc[attacked, "value"] += np.where(own[attacked].episode == 0, 0.12, 0)  # a mean of 2 points, but uncertain
+    table = lifts(own)
+    assert table.loc[SCENARIOS[1], "mean"] == pytest.approx(0.02)
+    assert table.loc[SCENARIOS[1], "unsafe"]
+
+
+def test_accuracy_is_that_of_the_attacked_model_in_meta_testing(frame):
+    assert accuracies(of(frame, "matching"))["mean"].to_list() == pytest.approx([0.825] * 3)
+
+
+def test_benefit_kept(frame):
+    defences = [of(frame, name) for name in ("matching", "fresh-network", "fine_tuning")]
+    assert benefit_kept(*defences) == pytest.approx((0.5, 0))
+    ours, scratch, best = defences
+    assert benefit_kept(scratch, scratch, best) == pytest.approx((0, 0))
+    assert benefit_kept(best, scratch, best) == pytest.approx((1, 0))
+    assert all(map(math.isnan, benefit_kept(ours, best, scratch)))
+    # Where the federation is worth the same in every episode, the interval is Student's of the mean.
+    noise = np.random.default_rng(0).normal(0, 0.02, 6)
+    uneven = ours.assign(value=ours.value + noise[ours.episode])
+    ratio, half = benefit_kept(uneven, scratch, best)
+    assert ratio == pytest.approx((0.1 + noise.mean()) / 0.2)
+    assert half == pytest.approx(stats.t.ppf(0.975, 5) * stats.sem(noise) / 0.2)
+
+
+def test_over_seeds_the_interval_is_of_seeds(frame):
+    defences = []
+    for name, of_seeds in (("matching", (0.02, 0.06, 0.1)), ("fresh-network", (0, 0, 0)), ("fine_tuning", (0.2,) * 3)):
+        own = of(frame, "fresh-network").assign(defence=name)
+        defences.append(pd.concat([own.assign(seed=k, value=own.value + add) for k, add in enumerate(of_seeds)]))
+    ratio, half = benefit_kept(*defences)
+    assert ratio == pytest.approx(0.3)
+    assert half == pytest.approx(stats.t.ppf(0.975, 2) * stats.sem([0.1, 0.3, 0.5]))
+
+
+def test_benefit_needs_the_same_episodes(frame):
+    ours, scratch, best = (of(frame, name) for name in ("matching", "fresh-network", "fine_tuning"))
+    with pytest.raises(FedmetaError, match="need the same episodes"):
+        benefit_kept(ours, scratch[scratch.episode > 0], best)
+
+
+def test_no_other_defence_is_better_in_both():
+    costs, benefits = np.array([0, 1, 2, 2, 3.0]), np.array([0, 2, 1, 3, 3.0])
+    assert pareto(costs, benefits) == [0, 1, 3]
+
+
+def test_places_come_from_the_names_of_scenarios():
+    assert place_of("mix_aware,method=trimmed_mean") == ("mix aware", "trimmed mean")
+    assert place_of("boosted") == ("boosted", "")
+    assert place_of("boosted,method=krum,boost=3") == ("boosted", "krum, 3")
+
+
+def drawing(frame, kind, path, **options):
+    method = plugins.load("figure", kind)
+    about = About("omniglot", {name: setup_of(settings()) for name in SCENARIOS})
+    given = {"kind": kind, "defences": ["fine_tuning", "matching", "fresh-network"], **options}
+    return method.draw(frame, method.Options.model_validate(given), about, path)
+
+
+def test_the_arena_has_a_table_for_each_defence_and_a_cell_for_each_scenario(frame, tmp_path):
+    figure = drawing(frame, "arena", tmp_path / "figure")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["fine_tuning", "matching", "fresh-network"]
+    for axes, worth in zip(figure.axes, ("92.5±2", "82.5±2", "72.5±2"), strict=True):
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["weighted sum", "krum"]
+        assert [label.get_text() for label in axes.get_yticklabels()] == ["boosted", "mix aware"]
+        words = [text.get_text() for text in axes.texts]
+        assert all(word.endswith(f"| {worth}") for word in words)
+        assert words[1].startswith("+0±0")
+    assert figure.axes[0].texts[0].get_text().startswith("x +")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figure.png", "figure.svg"]
+
+
+def test_the_frontier_has_the_worst_attack_and_the_benefit_of_each_defence(frame, tmp_path):
+    figure = drawing(frame, "frontier", tmp_path / "figure", undefended="fine_tuning")
+    (axes,) = figure.axes
+    points = {line.get_marker(): line.get_xydata()[0] for line in axes.get_lines() if str(line.get_marker())[0] == "$"}
+    worst = lifts(of(frame, "matching"))["mean"].max()
+    assert points["$2$"] == pytest.approx([100 * worst, 50])
+    assert [points["$1$"][1], points["$3$"][1]] == pytest.approx([100, 0])
+    names = [text.get_text().partition("\n")[0] for text in figure.legends[0].get_texts()]
+    assert names == ["fine_tuning", "matching", "fresh-network"]
