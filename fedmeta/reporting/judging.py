@@ -43,18 +43,51 @@ def benefit_kept(rows: pd.DataFrame, scratch: pd.DataFrame, undefended: pd.DataF
     ours, fresh, best = (_by_unit(each) for each in (rows, scratch, undefended))
     if not (ours.index.equals(fresh.index) and ours.index.equals(best.index)):
         raise FedmetaError("a defence, its fresh network and no defence need the same episodes: evaluate all on them")
-    pairs = np.stack([ours - fresh, best - fresh])
+    return ratio(np.stack([ours - fresh, best - fresh]))
+
+
+def ratio(pairs: np.ndarray) -> tuple[float, float]:
+    """Return the ratio of two means and the half width of its 95% interval, by the jackknife over the units.
+
+    `pairs`: (2, units), of the numerator and of the denominator. NaN where the latter is not above 0, and the interval
+    where there is one unit.
+    """
     if pairs[1].sum() <= 0:
         return float("nan"), float("nan")
     count = pairs.shape[1]
-    ratio = pairs[0].sum() / pairs[1].sum()
+    whole = pairs[0].sum() / pairs[1].sum()
     if count == 1:
-        return float(ratio), float("nan")
+        return float(whole), float("nan")
     without = pairs.sum(1, keepdims=True) - pairs
     with np.errstate(divide="ignore", invalid="ignore"):
         left_out = without[0] / without[1]
     deviation = np.sqrt((count - 1) / count * np.square(left_out - left_out.mean()).sum())
-    return float(ratio), float(stdtrit(count - 1, (1 + CONFIDENCE) / 2) * deviation)
+    return float(whole), float(stdtrit(count - 1, (1 + CONFIDENCE) / 2) * deviation)
+
+
+def share_left(rows: pd.DataFrame, first: int) -> pd.DataFrame:
+    """Return what is left of the lift at each step from `first` on, as a share of that at `first`, by step.
+
+    `rows`: the metrics of one case. The lift is the mean of the two; the columns are `mean` and `half_width` (of the
+    95% interval, as in `ratio`).
+    """
+    each = lift(rows[rows.step >= first])
+    unit = ["seed"] if each.seed.nunique() > 1 else UNIT
+    table = each.groupby([*unit, "step"])["value"].mean().unstack("step")
+    shares = {step: ratio(np.stack([table[step], table[first]])) for step in table}
+    return pd.DataFrame.from_dict(shares, orient="index", columns=["mean", "half_width"])
+
+
+def crossing(places: np.ndarray, heights: np.ndarray, level: float) -> float:
+    """Return the first place at which a line through the points is at or below `level`; infinity where it never is."""
+    below = np.flatnonzero(heights <= level)
+    if not len(below):
+        return float("inf")
+    k = below[0]
+    if k == 0:
+        return float(places[0])
+    share = (heights[k - 1] - level) / (heights[k - 1] - heights[k])
+    return float(places[k - 1] + share * (places[k] - places[k - 1]))
 
 
 def _by_unit(rows: pd.DataFrame) -> pd.Series:

@@ -37,7 +37,8 @@ def frame():
                     attacked[part.model == "attacked"], clean, part[part.model == "attacked"].value
                 )
             worth = {"fine_tuning": 0.9, "matching": 0.8, "fresh-network": 0.7}[kind[1]]
-            part.loc[part.metric == "meta_testing", "value"] = worth + 0.01 * part.episode - 0.2 * (part.model == "clean")
+            clean = 0.2 * (part.model == "clean")
+            part.loc[part.metric == "meta_testing", "value"] = worth + 0.01 * part.episode - clean
             parts.append(part)
     return pd.concat(parts, ignore_index=True)
 

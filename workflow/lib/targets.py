@@ -16,6 +16,7 @@ from workflow.lib.stages import path_of
 FIGURES = "results/figures"
 # What captions of figures tell, and at which scale a run was, beside the paper's.
 FOR_CAPTIONS = ("reptile.way", "reptile.inner_learning_rate", "evaluation.target_output", "attack")
+FOR_CAPTIONS += ("reptile.meta_batch", "federation.selected", "meta_train_after.meta_steps")  # episodes of a round
 SCALE = ("data.size", "federation", "model", "reptile", "pretrain", "attack", "meta_train_after")
 SCALE += ("evaluation.episodes", "evaluation.cases", "evaluation.target_output")
 

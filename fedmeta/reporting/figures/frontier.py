@@ -65,13 +65,14 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
 
 def _point(name: str, rows: dict[str, pd.DataFrame], options: Options) -> dict:
     left = lifts(rows[name])
-    worst = left["mean"].idxmax()
+    place = int(left["mean"].to_numpy().argmax())
+    lift, half_width = left[["mean", "half_width"]].to_numpy(float)[place]
     benefit, half = benefit_kept(rows[name], rows[options.scratch], rows[options.undefended])
     return {
         "name": name,
-        "worst": ", ".join(filter(None, place_of(str(worst)))),
-        "lift": 100 * left["mean"][worst],
-        "lift_half": 100 * left.half_width[worst],
+        "worst": ", ".join(filter(None, place_of(str(left.index[place])))),
+        "lift": 100 * lift,
+        "lift_half": 100 * half_width,
         "benefit": 100 * benefit,
         "benefit_half": 100 * half,
     }
