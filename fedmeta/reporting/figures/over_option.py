@@ -1,0 +1,78 @@
+"""Lift and accuracy over an option of the attack, such as the factor of kernel inflation: a line for each defence."""
+
+import os
+
+import numpy as np
+import pandas as pd
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pydantic import Field
+
+from fedmeta.errors import FedmetaError
+from fedmeta.reporting.figures import panels
+from fedmeta.reporting.figures.captions import display, sample
+from fedmeta.reporting.figures.rows import select, some_defence
+from fedmeta.reporting.figures.scenarios import COLOURS, MARKERS
+from fedmeta.reporting.judging import SAFE, accuracies, lifts
+from fedmeta.reporting.results import summarise
+from fedmeta.reporting.setup import About
+from fedmeta.settings.fields import FigureOptions, Name
+
+ACROSS = True
+LABELS = ("lift (points)", "meta-testing accuracy (%)")
+
+
+class Options(FigureOptions):
+    option: Name = Field("factor", description="of the attack, in which the scenarios differ: a number")
+
+
+def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str | os.PathLike) -> Figure:
+    """Draw the lift that is left, and meta-testing accuracy, over the attack's `options.option`, scenario by scenario.
+
+    Lines are `options.defences`; bars are 95% intervals, see `fedmeta.reporting.judging`. Files and errors are as in
+    `over_rounds`; an error, too, where an attack does not have the option or two scenarios have the same value.
+    """
+    names = some_defence(about.named(options.defences), options)
+    values = values_of(about, options.option)
+    rows = {name: select(metrics, about.dataset, name, options) for name in names}
+    every = pd.concat(rows.values())
+    with style.context(["default", panels.STYLE, {"axes.grid.axis": "both"}]):
+        figure = Figure(figsize=(panels.WIDTH, 3.4), layout="constrained")
+        both = figure.subplots(1, 2)
+        for place, (name, own) in enumerate(rows.items()):
+            for axes, table in zip(both, (lifts(own), accuracies(own)), strict=True):
+                _draw_line(axes, table, values, name, place)
+        both[0].axhline(100 * SAFE, label=f"{100 * SAFE:.0f} points", **panels.CHANCE)
+        for axes, label in zip(both, LABELS, strict=True):
+            axes.set_ylabel(label)
+            axes.set_xlabel(f"{options.option} of the attack")
+            axes.set_xscale("log")
+            axes.set_xticks(sorted(values.values()), labels=[f"{value:g}" for value in sorted(values.values())])
+            axes.set_xticks([], minor=True)
+        title = options.title or f"what defences leave over the attack's {options.option}"
+        caption = sample(every, summarise(every, ["scenario", "defence", "metric"]), "point", "bar")
+        panels.finish(figure, f"{display(about.dataset)}: {title}", caption, path_stem)
+    return figure
+
+
+def values_of(about: About, option: str) -> dict[str, float]:
+    """Return the value of an option of the attack in each scenario, above 0, in ascending order."""
+    values: dict[str, float] = {}
+    for name, setup in about.setups.items():
+        value = getattr(setup.settings.attack, option, None)
+        if not isinstance(value, int | float) or value <= 0:
+            raise FedmetaError(f"the attack of scenario '{name}' has no number above 0 called '{option}' to draw over")
+        values[name] = value
+    if len(set(values.values())) < len(values):
+        raise FedmetaError(f"two scenarios have the same {option} of the attack: name the figure's scenarios otherwise")
+    return dict(sorted(values.items(), key=lambda each: each[1]))
+
+
+def _draw_line(axes: Axes, table: pd.DataFrame, values: dict[str, float], name: str, place: int) -> None:
+    own = table.reindex([scenario for scenario in values if scenario in table.index])
+    look = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)], "markersize": 4}
+    mean, half = (100 * own[column].to_numpy(float) for column in ("mean", "half_width"))
+    axes.errorbar(
+        np.array([values[scenario] for scenario in own.index]), mean, half, label=name, elinewidth=0.9, **look
+    )
