@@ -44,7 +44,8 @@ def test_its_files_are_the_same_for_the_same_rows(table, tmp_path):
 
 
 def test_kinds_of_the_package_are_modules_with_options_and_helpers_are_none():
-    kinds = ["over_delta", "over_iterations", "over_orders", "over_rounds", "scenarios", "side_by_side"]
+    kinds = ["arena", "frontier", "half_life", "over_delta", "over_iterations", "over_option", "over_orders"]
+    kinds += ["over_rounds", "scenarios", "side_by_side"]
     assert plugins.names("figure") == kinds
     with pytest.raises(FedmetaError, match="no figure called 'panels'"):
         plugins.load("figure", "panels")
@@ -53,7 +54,11 @@ def test_kinds_of_the_package_are_modules_with_options_and_helpers_are_none():
         for kind in kinds
     }
     assert {kind: need for kind, need in needs.items() if need} == {
+        "arena": ["ACROSS"],
+        "frontier": ["ACROSS"],
+        "half_life": ["ROUNDS", "ACROSS"],
         "over_delta": ["MODELS"],
+        "over_option": ["ACROSS"],
         "over_rounds": ["ROUNDS"],
         "scenarios": ["ROUNDS", "ACROSS"],
     }
