@@ -1,14 +1,19 @@
 """Every method of the package in the stages that run it, on random models, with both kinds of batch norm."""
 
 import csv
+import re
 
 import pytest
+import yaml
 from helpers.model_files import write_random_model
+from helpers.project import ROOT
+from helpers.setups import default_config
 from helpers.stage_runs import Job
 from safetensors.torch import load_file
 
 from fedmeta import plugins
 from fedmeta.learning.conv4 import Conv4
+from fedmeta.settings import check, for_dataset, lay, with_table
 
 # Options that are other than the defaults, to be short.
 SHORT = {
@@ -54,6 +59,19 @@ def run(stages, stage_data, settings, tmp_path, batch_norm):
         return output
 
     return run
+
+
+def test_the_defences_that_the_documentation_shows_are_right():
+    text = (ROOT / "docs/method.md").read_text(encoding="utf-8")
+    (shown,) = [block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "alone:" in block]
+    config = lay(with_table(default_config()), yaml.safe_load(shown))
+    check(config)
+    repairs = for_dataset(config, "glyphs").defences["alone"].repairs.values()
+    pretrain = default_config()["pretrain"]
+    assert [each.method for each in repairs] == ["mix", "local_meta_training"]
+    *_, local = repairs
+    assert local.episodes == pretrain["rounds"] * pretrain["meta_steps"] * default_config()["reptile"]["meta_batch"]
+    assert list(local.outer_learning_rate) == pretrain["outer_learning_rate"]
 
 
 def entry_of(name, **options):
