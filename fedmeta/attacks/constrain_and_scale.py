@@ -18,7 +18,7 @@ from fedmeta.settings.fields import Rate
 
 class Options(OneShotOptions):
     alpha: Rate = Field(
-        0.7,
+        0.95,
         description="weight of the cross entropy in the loss; 1 - alpha: of the squared distance to the shared model",
     )
 
