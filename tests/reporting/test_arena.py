@@ -149,3 +149,8 @@ def test_the_frontier_has_the_worst_attack_and_the_benefit_of_each_defence(frame
     assert [points["$1$"][1], points["$3$"][1]] == pytest.approx([100, 0])
     names = [text.get_text().partition("\n")[0] for text in figure.legends[0].get_texts()]
     assert names == ["fine_tuning", "matching", "fresh-network"]
+
+
+def test_where_the_federation_is_worth_nothing_the_frontier_says_so(frame, tmp_path):
+    figure = drawing(frame, "frontier", tmp_path / "figure", undefended="fresh-network", scratch="fine_tuning")
+    assert any("no benefit to keep" in text.get_text() for text in figure.axes[0].texts)

@@ -19,6 +19,7 @@ from fedmeta.settings.fields import FigureOptions, Name
 
 ACROSS = True
 BARS = {"linestyle": "none", "color": "0.6", "elinewidth": 0.8, "zorder": 1.8}
+NO_BENEFIT = "the undefended accuracy is not above that from scratch:\nthere is no benefit to keep"
 NUMBER = {"color": "#0b62a8", "markersize": 7, "linestyle": "none", "zorder": 2.2}
 SET = {"color": "#d0455f", "linewidth": 1.0, "linestyle": (0, (5, 2)), "zorder": 1.5}
 
@@ -46,6 +47,8 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
         axes = figure.subplots()
         axes.errorbar(points.lift, points.benefit, xerr=points.lift_half, yerr=points.benefit_half, **BARS)
         joined = points.iloc[best].sort_values("lift")
+        if points.benefit.isna().all():
+            axes.text(0.5, 0.5, NO_BENEFIT, transform=axes.transAxes, ha="center", va="center", color="0.4")
         axes.plot(joined.lift, joined.benefit, label="no other defence is better in both", **SET)
         axes.axvline(100 * SAFE, label=f"{100 * SAFE:.0f} points of lift", **panels.CHANCE)
         entries = []
