@@ -6,14 +6,11 @@ observes, and projects its gradients in every step. Here it takes those of an up
 shared model of the round, and projects once, what the attack beneath sends.
 """
 
-from typing import Any
-
 from pydantic import Field
 from torch import Tensor
 
-from fedmeta.attacks.interface import AttackData
-from fedmeta.attacks.on_top import OnTop, OnTopOptions
-from fedmeta.attacks.own_benign import benign_episodes, benign_update
+from fedmeta.attacks.on_top import OnTopOptions
+from fedmeta.attacks.own_benign import KnowingBenign, benign_update
 from fedmeta.settings.fields import Rate
 
 
@@ -21,12 +18,7 @@ class Options(OnTopOptions):
     spared: Rate = Field(0.05, description="share of the coordinates, those of the largest benign update, left alone")
 
 
-class Attack(OnTop):
-    def __init__(self, options: Any, data: AttackData):
-        super().__init__(options, data)
-        for user in data.attackers:
-            benign_episodes(data, user)  # too few classes are an error before any training
-
+class Attack(KnowingBenign):
     def update(self, user: int, number: int, shared: Tensor, local: Tensor) -> Tensor:
         benign = benign_update(self.data, user, number, shared)
         return sparing(super().update(user, number, shared, local), benign, self.options.spared)

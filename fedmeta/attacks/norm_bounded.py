@@ -5,14 +5,11 @@ the server's bound and projects onto it while it trains. Here it knows none: it 
 benign training, and projects once, what the attack beneath sends, boost included.
 """
 
-from typing import Any
-
 from pydantic import Field
 from torch import Tensor
 
-from fedmeta.attacks.interface import AttackData
-from fedmeta.attacks.on_top import OnTop, OnTopOptions
-from fedmeta.attacks.own_benign import benign_episodes, benign_update
+from fedmeta.attacks.on_top import OnTopOptions
+from fedmeta.attacks.own_benign import KnowingBenign, benign_update
 from fedmeta.settings.fields import Factor
 
 
@@ -20,12 +17,7 @@ class Options(OnTopOptions):
     factor: Factor = Field(1, description="the largest norm of an update, in norms of the attacker's own benign one")
 
 
-class Attack(OnTop):
-    def __init__(self, options: Any, data: AttackData):
-        super().__init__(options, data)
-        for user in data.attackers:
-            benign_episodes(data, user)  # too few classes are an error before any training
-
+class Attack(KnowingBenign):
     def update(self, user: int, number: int, shared: Tensor, local: Tensor) -> Tensor:
         bound = self.options.factor * float(benign_update(self.data, user, number, shared).norm())
         return projected(super().update(user, number, shared, local), bound)

@@ -1,8 +1,11 @@
 """What an attacker can know of benign updates: its own, from benign training on its own classes."""
 
+from typing import Any
+
 from torch import Tensor
 
 from fedmeta.attacks.interface import AttackData
+from fedmeta.attacks.on_top import OnTop
 from fedmeta.data.episodes import BenignEpisodes, EpisodeShape
 from fedmeta.data.requirements import require_classes
 from fedmeta.federation.rounds import Federation, LocalTraining, difference, meta_batch
@@ -33,3 +36,12 @@ def benign_update(data: AttackData, user: int, number: int, shared: Tensor) -> T
     while state.step < plan.meta_steps:
         meta_batch(engine, state, {user: plan}, reptile.adam)
     return difference(shared, state.local[user])
+
+
+class KnowingBenign(OnTop):
+    """An attack on top of another whose attackers train as benign users, too, to measure what they send by that."""
+
+    def __init__(self, options: Any, data: AttackData):
+        super().__init__(options, data)
+        for user in data.attackers:
+            benign_episodes(data, user)  # too few classes are an error before any training

@@ -28,6 +28,13 @@ class OwnOptions(Section):
         yield from ()
 
 
+def by_key(name: str, value: Any) -> dict[str, Any]:
+    """Return an option's value by its key or, of a list, each by `NAME.1` and so on; nothing for None."""
+    if isinstance(value, tuple):
+        return {f"{name}.{number}": each for number, each in enumerate(value, 1)}
+    return {} if value is None else {name: value}
+
+
 class MethodOptions(OwnOptions):
     """What every method's `Options` has: the options of a method are a section of the config that names it."""
 
@@ -37,10 +44,7 @@ class MethodOptions(OwnOptions):
         """Yield (key, options) of this method, `key` being its own, and of the methods that its options name."""
         yield key, self
         for name, value in self:
-            several = (
-                {f"{name}.{k}": each for k, each in enumerate(value, 1)} if isinstance(value, tuple) else {name: value}
-            )
-            for place, each in several.items():
+            for place, each in by_key(name, value).items():
                 if isinstance(each, MethodOptions):
                     yield from each.with_inner(f"{key}.{place}")
 
@@ -127,9 +131,7 @@ class DefenceOptions(MethodOptions):
     @property
     def repairs(self) -> dict[str, Method]:
         """All that the client does once before, in its order, by key: `repair`, or of a list `repair.1` and so on."""
-        if isinstance(self.repair, tuple):
-            return {f"repair.{number}": each for number, each in enumerate(self.repair, 1)}
-        return {} if self.repair is None else {"repair": self.repair}
+        return by_key("repair", self.repair)
 
     def problems(self, own: Any) -> Iterator[tuple[str, str]]:
         if max(self.iterations) == 0:

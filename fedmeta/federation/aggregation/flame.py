@@ -12,13 +12,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from pydantic import Field
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from fedmeta.federation.aggregation.interface import Aggregate
-from fedmeta.federation.aggregation.robust import clip_factors, stack
+from fedmeta.federation.aggregation.robust import answer, clip_factors, stack
 from fedmeta.settings.fields import MethodOptions, Rate
 
 
@@ -46,8 +45,7 @@ def aggregate(
     total = sum(weights[user] for user in sorted(updates))
     shares = total * accepted / accepted.sum() * clip_factors(norms, median)
     moved = np.einsum("i,ip->p", shares, vectors) + random.normal(0, options.noise * median, len(shared))
-    decisions = dict(zip(sorted(updates), shares.tolist(), strict=True))
-    return Aggregate(shared + torch.from_numpy(moved).to(shared.dtype), decisions, {})
+    return answer(shared, updates, moved, shares)
 
 
 def majority(models: np.ndarray) -> np.ndarray:

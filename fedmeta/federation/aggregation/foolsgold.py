@@ -9,12 +9,11 @@ found scale alpha_i. Where all histories are equal, all users look like sybils a
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from fedmeta.federation.aggregation.interface import Aggregate
-from fedmeta.federation.aggregation.robust import stack
+from fedmeta.federation.aggregation.robust import answer, stack
 from fedmeta.settings.fields import Factor, MethodOptions
 
 
@@ -35,9 +34,8 @@ def aggregate(
     found = unlikeness(stack(sums), options.confidence)
     alphas = np.array([weights[user] for user in sorted(updates)]) * found
     moved = np.einsum("i,ip->p", alphas, stack(updates))
-    decisions = dict(zip(sorted(updates), alphas.tolist(), strict=True))
     history = {**state, **{f"history-{user}": total for user, total in sums.items()}}
-    return Aggregate(shared + torch.from_numpy(moved).to(shared.dtype), decisions, history)
+    return answer(shared, updates, moved, alphas, history)
 
 
 def unlikeness(histories: np.ndarray, confidence: float) -> np.ndarray:

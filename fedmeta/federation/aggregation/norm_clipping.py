@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from fedmeta.federation.aggregation.interface import Aggregate
-from fedmeta.federation.aggregation.robust import clip_factors, stack
+from fedmeta.federation.aggregation.robust import answer, clip_factors, stack
 from fedmeta.settings.fields import MethodOptions, Positive
 
 
@@ -39,5 +38,4 @@ def aggregate(
     alphas = np.array([weights[user] for user in sorted(updates)])
     alphas = alphas * clip_factors(norms, float(options.bound or np.median(norms)))
     moved = np.einsum("i,ip->p", alphas, vectors) + random.normal(0, options.noise, len(shared))
-    decisions = dict(zip(sorted(updates), alphas.tolist(), strict=True))
-    return Aggregate(shared + torch.from_numpy(moved).to(shared.dtype), decisions, {})
+    return answer(shared, updates, moved, alphas)

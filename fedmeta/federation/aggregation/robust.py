@@ -64,8 +64,19 @@ def robust(
     vectors, parts = prepare(stack(updates), options)
     mean, shares = rule(vectors)
     total = sum(weights[user] for user in sorted(updates))
-    decisions = dict(zip(sorted(updates), (total * shares @ parts).tolist(), strict=True))
-    return Aggregate(shared + torch.from_numpy(total * mean).to(shared.dtype), decisions, {})
+    return answer(shared, updates, total * mean, total * shares @ parts)
+
+
+def answer(
+    shared: Tensor,
+    updates: Mapping[int, Tensor],
+    move: np.ndarray,
+    decisions: np.ndarray,
+    state: Mapping[str, Tensor] | None = None,
+) -> Aggregate:
+    """Return the shared model moved by `move`, (P,), and a decision about each update, (n,) in the order of `stack`."""
+    by_user = dict(zip(sorted(updates), decisions.tolist(), strict=True))
+    return Aggregate(shared + torch.from_numpy(move).to(shared.dtype), by_user, dict(state or {}))
 
 
 def stack(updates: Mapping[int, Tensor]) -> np.ndarray:
