@@ -135,6 +135,9 @@ def test_images_that_are_not_whole_are_made_again_before_they_are_checked(projec
     (project / "data/prepared/default/omniglot/resized.csv").unlink()
     jobs, _ = planned(project, "", "--config", "split={validation_examples: 4}")
     assert {"resize", "split"} <= set(jobs)
+    run = call(project, "", "--dry-run", "--config", "raw_data=nowhere")
+    assert run.returncode != 0, "the images are not given up for want of raw files"
+    assert "set raw_data to the folder that has it" in run.stdout + run.stderr
 
 
 def test_a_file_that_was_edited_is_made_again_and_not_built_upon(project, finished):

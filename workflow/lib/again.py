@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 
-from fedmeta.made import Made, records
+from fedmeta.made import Made, Output, records
 from workflow.lib.digests import Digests
 
 FOLDERS = ("data/prepared", "results")
@@ -29,7 +29,7 @@ def doubts(recorded: Callable[[str], bool], folders: Iterable[str] = FOLDERS) ->
                 found[path] = "is missing"
                 continue
             try:
-                content[path] = output.sha256 if output.untouched(path) else digests.of(path)
+                content[path] = _content(path, output, digests)
             except OSError:
                 found[path] = "cannot be read"
                 continue
@@ -50,14 +50,17 @@ def doubts(recorded: Callable[[str], bool], folders: Iterable[str] = FOLDERS) ->
 def is_as_made(made: Made) -> bool:
     """Tell whether all outputs of a job are there, as it made them."""
     digests = Digests("sha256")
-    for path, output in made.outputs.items():
-        try:
-            if not output.untouched(path) and digests.of(path) != output.sha256:
-                return False
-        except OSError:
-            return False
-    digests.save()
-    return True
+    try:
+        return all(_content(path, output, digests) == output.sha256 for path, output in made.outputs.items())
+    except OSError:
+        return False
+    finally:
+        digests.save()
+
+
+def _content(path: str, output: Output, digests: Digests) -> str:
+    """Return the hash of what a file has now. Raises OSError where it cannot be read."""
+    return output.sha256 if output.untouched(path) else digests.of(path)
 
 
 def set_clock(files: Iterable[str], folders: Iterable[str] = FOLDERS) -> list[str]:

@@ -25,11 +25,11 @@ def check_data(jobs: Jobs, homes: Homes, raw: RawData, code: Code) -> None:
             raw.require(reader, own.data.size)
             images = Path(path_of("resize").format(**homes.home("resize", place)._asdict()))
             made = read_record(images)
-            if not made or not is_as_made(made):
-                continue  # they are made again
+            if not made or not images.exists():
+                continue
             if resize_params(place, jobs, raw, code) != made.job["params"]:
                 _require_raw(reader, raw, images)
-            else:
+            elif is_as_made(made):  # else they are made again first
                 _check_once(place, jobs, made, code)
 
 
