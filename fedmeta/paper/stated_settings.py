@@ -82,7 +82,7 @@ def _option(setup: Setup, defence: str, option: str) -> Any:
     if option != "repair" or not value:
         return value
     several = isinstance(value, tuple)
-    return tuple(each["method"] for each in value) if several else (value["method"], value.get("episodes"))
+    return ", then ".join(each["method"] for each in value) if several else (value["method"], value.get("episodes"))
 
 
 def _in_words(value: object) -> str:
@@ -90,5 +90,6 @@ def _in_words(value: object) -> str:
     if value is None:
         return "null"
     if isinstance(value, tuple | list):
-        return " to ".join(map(_in_words, value))
+        words = [_in_words(each) for each in value]
+        return " to ".join(words) if len(words) == 2 else f"[{', '.join(words)}]"
     return f"{value:g}" if isinstance(value, float) else str(value).lower()

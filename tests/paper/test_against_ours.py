@@ -20,6 +20,7 @@ from helpers.setups import figure_of
 from scipy import stats
 
 from fedmeta.paper import numbers as paper
+from fedmeta.paper import stated_settings
 from fedmeta.reporting import run_times
 
 # What the paper's vocabulary means
@@ -195,3 +196,8 @@ def test_glyphs_stand_in_for_omniglot_and_a_folder_of_images_for_nothing():
     assert set(table.measured_on[table.dataset == "omniglot"]) == {"glyphs"}
     assert set(table.measured_on[table.dataset == "mini-imagenet"]) == {""}
     assert table.loc["O-1a-train", "mean"] == pytest.approx(90)
+
+
+def test_a_list_of_several_settings_is_written_as_one():
+    assert stated_settings._in_words((1.0, 1.0, 0.0, 0.5)) == "[1, 1, 0, 0.5]"
+    assert stated_settings._in_words((1.0, 0.1)) == "1 to 0.1"

@@ -67,7 +67,10 @@ def _control_label(options: Options, about: About) -> str:
 def _is_fresh(options: Options, about: About) -> bool:
     """Return whether the control has nothing of the federation's model."""
     control = options.control
-    return control is not None and control in about.setup.defences and about.setup.option(control, "delta") == 0
+    if control is None or control not in about.setup.defences:
+        return False
+    delta = about.setup.option(control, "delta")
+    return not any(delta) if isinstance(delta, tuple) else delta == 0
 
 
 def _caption(rows, summary, control, options: Options, about: About, defence: str) -> str:
