@@ -3,8 +3,8 @@
 Each step takes the loss, and its gradient, not at the attacker's model theta but at delta theta + (1 - delta) theta_g
 (Sec. 4), with delta and a fresh theta_g drawn for it. That is expectation over transformation (Athalye, Engstrom, Ilyas
 and Kwok 2018, "Synthesizing Robust Adversarial Examples", ICML) of a model rather than of an image. It is on top of any
-attack: on `matching_aware` it responds to both parts of
-the paper's defence.
+attack: on `matching_aware` it responds to both parts of the paper's defence. A victim with a layer-wise mix keeps the
+first modules whole; so do the mixes drawn here, if that is known.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,9 +14,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from fedmeta.attacks.learning import AttackLearner
+from fedmeta.attacks.learning import AttackLearner, embedding_length
 from fedmeta.attacks.on_top import OnTop, OnTopOptions
 from fedmeta.draws import generator
+from fedmeta.learning.conv4 import MODULES
 from fedmeta.learning.reptile import Learner, Segments
 from fedmeta.settings.fields import Pair, Rate
 
@@ -26,11 +27,14 @@ PLACES = 2**20  # of delta between its bounds
 class Options(OnTopOptions):
     delta: Pair[Rate] = Field((0.1, 1.0), description="share of the attacker's model in a mix: drawn between these two")
     networks: Annotated[int, Field(ge=1, le=10_000)] = Field(64, description="fresh ones, of which each step draws one")
+    kept: Annotated[int, Field(ge=0, le=MODULES)] = Field(
+        0, description="the first modules, which the victim keeps whole: delta is of the others"
+    )
 
     def problems(self, own: Any) -> Iterator[tuple[str, str]]:
         yield from super().problems(own)
         lowest, highest = self.delta
-        if lowest > highest or highest == 0:
+        if lowest > highest or (highest == 0 and not self.kept):
             yield "delta", f"[{lowest:g}, {highest:g}] has no share above 0 to draw: give the lowest, then the highest"
 
 
@@ -41,12 +45,15 @@ class MixAware(Learner):
     function, and all engines draw the same.
     """
 
-    def __init__(self, inner: Learner, networks: Tensor, delta: tuple[float, float], multipliers: Tensor):
-        """`multipliers`: of the hash, int64, one for each image of a batch."""
+    def __init__(
+        self, inner: Learner, networks: Tensor, delta: tuple[float, float], multipliers: Tensor, kept: int = 0
+    ):
+        """`multipliers`: of the hash, int64, one for each image of a batch; `kept`: modules at delta 1."""
         self.inner = inner
         super().__init__(inner.network, inner.trainer.learning_rate, inner.trainer.beta2)
         self.networks, self.delta, self.multipliers = networks, delta, multipliers
         self.mixed = torch.empty(networks.shape[1])
+        self.kept = torch.arange(networks.shape[1]) < embedding_length(inner.network, kept) if kept else None
 
     @property
     def shared(self) -> Tensor | None:
@@ -69,13 +76,16 @@ class MixAware(Learner):
         return self.inner.predict(variables, support, labels, queries)
 
     def drawn(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (theta_g, (P,); delta, a scalar) for a step on the batch `rows`."""
+        """Return (theta_g, (P,); delta, a scalar, or (P,) if modules are kept) for a step on the batch `rows`."""
         if self.networks.device != rows.device:
             self.networks, self.multipliers = self.networks.to(rows.device), self.multipliers.to(rows.device)
+            self.kept = None if self.kept is None else self.kept.to(rows.device)
         key = ((rows + 1) * self.multipliers).sum() % 2**31
         place = (key // len(self.networks)) % PLACES / (PLACES - 1)
         lowest, highest = self.delta
-        return self.networks.index_select(0, key[None] % len(self.networks))[0], lowest + (highest - lowest) * place
+        delta = lowest + (highest - lowest) * place
+        delta = delta if self.kept is None else torch.where(self.kept, 1.0, delta)
+        return self.networks.index_select(0, key[None] % len(self.networks))[0], delta
 
     def loss(self, variables, support, labels, rows):
         network, delta = self.drawn(rows)
@@ -104,4 +114,6 @@ class Attack(OnTop):
         random = generator(data.seed, f"{data.stage}: mixes of attackers", user)
         networks = torch.stack([data.network.initial(random) for _ in range(options.networks)])
         multipliers = torch.from_numpy(random.integers(1, 2**31, data.settings.reptile.inner_batch))
-        return MixAware(self.beneath.learner(user) or AttackLearner(data), networks, options.delta, multipliers)
+        return MixAware(
+            self.beneath.learner(user) or AttackLearner(data), networks, options.delta, multipliers, options.kept
+        )

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from fedmeta import plugins
@@ -42,16 +42,16 @@ def over_rounds(
 
 
 def over_iterations(
-    client: EvaluatedClient, adapt: Callable, options: Any, models: Mapping[str, str], unfinished: Unfinished
+    client: EvaluatedClient, adapt: Callable, options: Any, model: str, path: str, unfinished: Unfinished
 ) -> Iterator[Row]:
-    """Yield the rows of a defence: accuracy at iterations of the adaptation of each model (Experiments 2 and 3).
+    """Yield the rows of a defence: accuracy at iterations of the adaptation of a model (Experiments 2 and 3).
 
-    `adapt`: the method's function `learner`, see `fedmeta.defences.interface`, with the method's `options`. `models`:
-    the model files, by what the column `model` says: attacked, and clean for the floor.
+    `adapt`: the method's function `learner`, see `fedmeta.defences.interface`, with the method's `options`. `model`:
+    what its column says, attacked, or clean for the floor; `path`: the model file.
     """
     reptile = client.settings.reptile
     learner = adapt(client.network, options, Rates(reptile.inner_learning_rate, reptile.beta2), client.seeds)
-    starts = {model: load_model(client, path, learner=learner) for model, path in models.items()}
+    starts = {model: load_model(client, path, learner=learner)}
     delta = getattr(options, "delta", None)
     columns = {"experiment": plugins.stem(options.method), "delta": None if isinstance(delta, tuple) else delta}
     for each in client.measurements(learner, starts, options.iterations, unfinished):

@@ -16,6 +16,7 @@ from fedmeta.reporting.setup import Setup
 TOLERANCE = 0.05  # of the paper's minutes
 ORDER_OF_MAGNITUDE = 10
 NETWORK = ("filters", "image_size")  # on which the time of a unit of work depends
+MODELS = {"attacked": "attacked", "clean": "pretrained"}  # the wildcard of a job, by what the metrics call its model
 
 
 def run_time(number, times: pd.DataFrame, setup: Setup) -> dict:
@@ -57,11 +58,13 @@ def behind(metrics: pd.DataFrame, times: pd.DataFrame, made_by: Mapping[str, Map
     """Return the `times` of the jobs of training and supervised fine-tuning from which a scenario's metrics were made.
 
     Equal jobs are made once: `made_by` says by data set which scenario's a job was, by its rule or, of `adapt`, as
-    "adapt/DEFENCE": "SCENARIO/DEFENCE"; jobs that it does not name were of the metrics' own scenario. The column
+    "adapt/DEFENCE/MODEL": "SCENARIO/DEFENCE"; jobs that it does not name were of the metrics' own scenario. The column
     `defence` is added, the defence of a job by its name in the metrics, empty for training.
     """
     scope = np.where(metrics.case == "a", "excluded", "included")
-    made = metrics.assign(scope=scope)[["scenario", "dataset", "seed", "scope", "experiment", "client", "defence"]]
+    made = metrics.assign(scope=scope)[
+        ["scenario", "dataset", "seed", "scope", "experiment", "client", "defence", "model"]
+    ]
     names: dict[tuple, Any] = {}
     for row in each_row(made.drop_duplicates()):
         own = made_by.get(row.dataset, {})
@@ -69,9 +72,11 @@ def behind(metrics: pd.DataFrame, times: pd.DataFrame, made_by: Mapping[str, Map
         for rule in rules:
             names[rule, own.get(rule, row.scenario), row.dataset, row.seed, row.scope, ""] = ""
         if row.experiment == "fine_tuning":
-            by = own.get(f"adapt/{row.defence}", f"{row.scenario}/{row.defence}")
+            model = MODELS[row.model]
+            by = own.get(f"adapt/{row.defence}/{model}", f"{row.scenario}/{row.defence}")
             scenario, _, name = by.partition("/")
-            names["adapt", scenario, row.dataset, row.seed, row.scope, f"{name}/client-{row.client}"] = row.defence
+            job = f"{name}/client-{row.client}/{model}"
+            names["adapt", scenario, row.dataset, row.seed, row.scope, job] = row.defence
     columns = (times[["rule", "scenario", "dataset", "seed", "scope"]], times.wildcards.fillna(""))
     jobs = list(pd.concat(columns, axis=1).itertuples(index=False, name=None))
     defences: list[Any] = [names.get(job) for job in jobs]

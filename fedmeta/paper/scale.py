@@ -27,8 +27,7 @@ def scale(settings: Any) -> dict[str, int | None]:
 def work_of(rule: str, scope: str, setup: Setup, defence: str = "") -> int:
     """Return what one job of a rule does: how many of the units in `fedmeta.paper.numbers.WORK`.
 
-    A job of `adapt` adapts two models, attacked and clean, in the cases of its scope and in meta-testing, under the
-    defence of that name.
+    A job of `adapt` adapts one model in the cases of its scope and in meta-testing, under the defence of that name.
     """
     settings = setup.settings
     if rule == "pretrain":
@@ -38,7 +37,7 @@ def work_of(rule: str, scope: str, setup: Setup, defence: str = "") -> int:
     if rule == "meta_train_after":
         return episodes_after_attack(settings.meta_train_after.rounds, settings)
     cases = set(settings.evaluation.cases) & set(SCOPES[scope])
-    return max(setup.option(defence, "iterations")) * settings.evaluation.episodes * (len(cases) + 1) * 2
+    return max(setup.option(defence, "iterations")) * settings.evaluation.episodes * (len(cases) + 1)
 
 
 def episodes_after_attack(last_round: int, settings: Any) -> int:

@@ -171,6 +171,28 @@ class TestMixAware:
         expected = F.cross_entropy(logits_naively(views, support[rows], support[rows]), labels[rows])
         assert learner.loss(local, support, labels, rows)[0].item() == pytest.approx(expected.item(), rel=1e-4)
 
+    def test_the_modules_that_the_victim_keeps_are_the_attackers_own(self):
+        attack, learner, _, local, support, labels, rows = opened("mix_aware", kept=2, delta=[0.2, 0.4])
+        network = attack.data.network
+        fresh, share = learner.drawn(rows)
+        delta = float(attack_of("mix_aware", delta=[0.2, 0.4]).learner(1).drawn(rows)[1])
+        mixed = share * local + (1 - share) * fresh
+        for name, view in network.views(mixed).items():
+            own, drawn = network.views(local)[name], network.views(fresh)[name]
+            first = name.startswith(("conv1", "conv2", "norm1", "norm2"))
+            torch.testing.assert_close(view, own if first else delta * own + (1 - delta) * drawn)
+        expected = Supervised(network, 0.01).loss(mixed, support, labels, rows)[0]
+        assert learner.loss(local, support, labels, rows)[0].item() == pytest.approx(expected.item(), rel=1e-5)
+
+    @pytest.mark.parametrize(("delta", "trained"), [([0, 0], 2), ([0, 0.5], 4)])
+    def test_what_is_always_fresh_in_the_mix_is_not_trained(self, delta, trained):
+        attack = attack_of("mix_aware", kept=2, delta=delta)
+        shared, _ = models(attack.data.network)
+        change = attack.data.network.views(adapted(attack, attack.learner(1), shared, 4) - shared)
+        assert {name for name, view in change.items() if name.startswith("conv") and view.any()} == {
+            f"conv{number}.kernel" for number in range(1, trained + 1)
+        }
+
     def test_each_batch_draws_a_network_and_a_share_evenly(self):
         learner = opened("mix_aware", delta=[0.2, 0.6], networks=8)[1]
         batches = self.batches()

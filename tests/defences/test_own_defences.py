@@ -31,11 +31,11 @@ def own_file(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def models(stages, stage_data, settings, tmp_path_factory):
-    """The inputs of a client's stages."""
+def inputs(stages, stage_data, settings, tmp_path_factory):
+    """What a client's stages read."""
     folder = tmp_path_factory.mktemp("models") / "run"
     run_all(stages, stage_data, settings, folder, "serial", 1)
-    return {"clean": str(folder / "pretrain.safetensors"), "attacked": str(folder / "attack.safetensors")}
+    return {**stage_data, "model": str(folder / "attack.safetensors")}
 
 
 def adapt(stages, inputs, settings, entry, output):
@@ -45,9 +45,9 @@ def adapt(stages, inputs, settings, entry, output):
         return list(csv.DictReader(file))
 
 
-def test_without_noise_the_guides_adaptation_is_fine_tuning(own_file, stages, stage_data, models, settings, tmp_path):
+def test_without_noise_the_guides_adaptation_is_fine_tuning(own_file, stages, inputs, settings, tmp_path):
     """All but the column `experiment`, which is the method's name; with noise it is another one."""
-    inputs, own = {**stage_data, **models}, own_file("noise.py")
+    own = own_file("noise.py")
     usual = {"method": "fine_tuning", "iterations": [0, 3], "delta": 1.0}  # a mix of nothing but the model
     tables = [
         adapt(stages, inputs, settings, entry, tmp_path / f"{k}.csv")
@@ -61,14 +61,12 @@ def test_without_noise_the_guides_adaptation_is_fine_tuning(own_file, stages, st
     assert before[0] != before[1]
 
 
-def test_the_guides_repair_cuts_off_the_features_that_are_least_active(
-    own_file, stages, stage_data, models, settings, tmp_path
-):
+def test_the_guides_repair_cuts_off_the_features_that_are_least_active(own_file, stages, inputs, settings, tmp_path):
     output = tmp_path / "repaired.safetensors"
     entry = {"method": own_file("prune.py"), "share": 0.25}
     params = {"settings": {**settings, "engine": "serial"}, "seed": 1, "client": 2, "repair": entry}
-    stages["repair"](Job("repair", {**stage_data, "model": models["attacked"]}, output, params, 1))
-    before, after = load_file(models["attacked"]), load_file(output)
+    stages["repair"](Job("repair", inputs, output, params, 1))
+    before, after = load_file(inputs["model"]), load_file(output)
     changed = [name for name in after if not torch.equal(before[name], after[name])]
     assert changed == ["classifier.kernel"]
     cut = (after["classifier.kernel"] == 0).all(0)
@@ -103,13 +101,13 @@ def test_what_a_repair_returns_is_checked(network, result, message):
     ("adam", "delta", "kept"), [("carry", None, True), ("carry", 0.3, False), ("reset", None, False)]
 )
 def test_only_fine_tuning_of_the_model_itself_goes_on_with_the_clients_adam_state(
-    stage_data, models, settings, adam, delta, kept
+    stage_data, inputs, settings, adam, delta, kept
 ):
     client = evaluated_client(stage_data, with_adam(settings, adam))
     options = fine_tuning.Options(method="fine_tuning", delta=delta)
     learner = fine_tuning.learner(client.network, options, Rates(1e-3, 0.999), client.seeds)
-    start = load_model(client, models["attacked"], learner=learner)
-    state = load_file(models["attacked"])
+    start = load_model(client, inputs["model"], learner=learner)
+    state = load_file(inputs["model"])
     assert int(state["user-2.taken"]) > 0
     assert start.taken == (int(state["user-2.taken"]) if kept else 0)
     assert torch.equal(start.second_moment, state["user-2.second_moment"]) == kept

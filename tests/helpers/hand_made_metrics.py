@@ -79,7 +79,7 @@ def benchmarks(**seconds):
     """Return run times of `rule__scope` on Omniglot, seed 1; of adapting, of supervised fine-tuning by client 2."""
     rows = [(*name.split("__"), value) for name, value in seconds.items()]
     frame = pd.DataFrame(rows, columns=["rule", "scope", "seconds"])
-    wildcards = frame.rule.map({"adapt": "fine_tuning/client-2"})  # else NaN, as nothing is read from a table
+    wildcards = frame.rule.map({"adapt": "fine_tuning/client-2/attacked"})  # else NaN, as nothing is read from a table
     return frame.assign(
         scenario="default", dataset="omniglot", seed=pd.array([1] * len(frame), dtype="Int64"), wildcards=wildcards
     )

@@ -45,8 +45,8 @@ STAGES = {
     "meta_train_after": f"{RUN}/after.safetensors",
     "repair matching-local": f"{RUN}/repair/matching-local/client-2/attacked.safetensors",
     "evaluate": f"{RUN}/evaluate/client-2.csv",
-    "adapt fine_tuning": f"{RUN}/adapt/fine_tuning/client-2.csv",
-    "adapt matching": f"{RUN}/adapt/matching/client-2.csv",
+    "adapt fine_tuning": f"{RUN}/adapt/fine_tuning/client-2/attacked.csv",
+    "adapt matching": f"{RUN}/adapt/matching/client-2/attacked.csv",
 }
 
 

@@ -41,15 +41,17 @@ JOBS = {
     "matching": ("adapt", {"defence": MATCHING}),
 }
 TRAINING = ("pretrain", "attack", "meta_train_after", "local_meta_training")
-# The model that each job of training begins with.
-BEGINNING = {"attack": "pretrain", "meta_train_after": "attack", "local_meta_training": "attack"}
+# The model that a job begins with.
+BEGINNING = {"attack": "pretrain"} | dict.fromkeys(
+    ("meta_train_after", "local_meta_training", "fine_tuning", "matching"), "attack"
+)
 ADAM_MODES = ("reset", "persist", "carry")
 
 
 class Job:
     """What a stage's script sees of Snakemake."""
 
-    def __init__(self, rule: str, inputs: dict, output: Path, params: dict, threads: int):
+    def __init__(self, rule: str, inputs: dict, output: Path, params: dict, threads: int, model: str = "attacked"):
         self.rule, self.threads = rule, threads
         params = {**params, "settings": chosen(params["settings"], RULES[rule].settings)}
         self.input, self.output = Namedlist(fromdict=inputs), Namedlist([str(output)])
@@ -58,7 +60,7 @@ class Job:
                 fromdict={"model": str(output), "decisions": str(output.with_suffix(".decisions.csv"))}
             )
         self.params = Namedlist(fromdict=params)
-        self.wildcards = Namedlist(fromdict={"dataset": "x", "scope": "excluded"})
+        self.wildcards = Namedlist(fromdict={"dataset": "x", "scope": "excluded", "model": model})
 
 
 def small_settings() -> dict:

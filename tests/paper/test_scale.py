@@ -83,8 +83,8 @@ def test_run_times_are_scaled_to_the_papers_amount_of_work():
     times = benchmarks(
         pretrain__excluded=0.15 * 6600,  # the paper: 250 minutes for 100,000, that is 0.15 s each
         attack__excluded=0.03 * 1920 * 2,  # 1,250 minutes for 2,500,000: 0.03 s; here twice that
-        adapt__excluded=1 * 500 * 8 * 2 * 2,  # one case and meta-testing, two models; 0.195 s: five times
-        adapt__included=1 * 500 * 8 * 3 * 2,
+        adapt__excluded=1 * 500 * 8 * 2,  # one case and meta-testing; 0.195 s: five times
+        adapt__included=1 * 500 * 8 * 3,
         meta_train_after__included=1.2 * 9 * 4 * 5 * 3,  # 80 minutes for 50,000: 0.096 s; here 12.5 times
     )
     frames = [measured(ROUNDS, 1, ALL), measured(SUPERVISED, 500, ALL)]
@@ -100,8 +100,8 @@ def test_run_times_are_scaled_to_the_papers_amount_of_work():
     "other",
     [
         {"seed": 7},
-        {"rule": "adapt", "wildcards": "fine_tuning/client-3"},
-        {"rule": "adapt", "wildcards": "noisy-start/client-2"},
+        {"rule": "adapt", "wildcards": "fine_tuning/client-3/attacked"},
+        {"rule": "adapt", "wildcards": "noisy-start/client-2/attacked"},
         {"scope": "included"},
         {"dataset": "glyphs"},
     ],
@@ -119,10 +119,10 @@ def test_run_times_left_from_other_work_do_not_count(other):
 
 def test_run_times_of_every_variant_and_client_among_the_metrics_count():
     times = benchmarks(adapt__excluded=500.0)
-    noisy = times.assign(wildcards="noisy-start/client-2", seconds=1500.0)
+    noisy = times.assign(wildcards="noisy-start/client-2/attacked", seconds=1500.0)
     frames = [measured(kind, 500, ALL, cases="a") for kind in (SUPERVISED, NOISY)]
     row = row_of("T-finetune-O", *frames, times=pd.concat([times, noisy]), config={"omniglot": RUN})
-    assert row["mean"] == pytest.approx(1000 / (500 * 8 * 2 * 2) * 40_000 / 60)
+    assert row["mean"] == pytest.approx(1000 / (500 * 8 * 2) * 40_000 / 60)
     assert row.note.startswith("mean of 2 jobs")
     # Benign meta-training after the attack is behind Figure 3 alone.
     left = benchmarks(meta_train_after__excluded=5.0)
@@ -178,6 +178,6 @@ def test_times_of_jobs_that_another_scenario_has_made_count():
     elsewhere = times.assign(scenario="first", wildcards=times.wildcards.str.replace("fine_tuning", "plain"))
     table = table_of(frame, times=elsewhere, config={"omniglot": RUN})
     assert "needs a run time" in table.note["T-pretrain-O"]
-    made_by = {"omniglot": {"pretrain": "first", "adapt/fine_tuning": "first/plain"}}
+    made_by = {"omniglot": {"pretrain": "first", "adapt/fine_tuning/attacked": "first/plain"}}
     again = table_of(frame, times=elsewhere, config={"omniglot": RUN}, made_by=made_by).loc[TIMES]
-    assert list(again["mean"])[:3:2] == pytest.approx([250, 500 / (500 * 8 * 2 * 2) * 40_000 / 60])
+    assert list(again["mean"])[:3:2] == pytest.approx([250, 500 / (500 * 8 * 2) * 40_000 / 60])

@@ -216,7 +216,7 @@ LATER = {
     "attack": (f"{RUN}/attacked.safetensors", f"{RUN}.log"),
     "meta_train_after": (f"{RUN}/after.safetensors", f"{RUN}.log"),
     "evaluate": (f"{RUN}/evaluate/client-2.csv", f"{RUN}/client-2.log"),
-    "adapt": (f"{RUN}/adapt/matching/client-2.csv", f"{RUN}/matching/client-2.log"),
+    "adapt": (f"{RUN}/adapt/matching/client-2/attacked.csv", f"{RUN}/matching/client-2/attacked.log"),
 }
 STAGES = {
     rule: replace(TINY, rule=rule, script=f"{rule}.py", target=f"results/{target}", log=f"logs/{rule}/{log}")

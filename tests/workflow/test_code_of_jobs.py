@@ -28,7 +28,12 @@ def versions() -> dict[str, dict[str, str]]:
     found = {}
     for job in JOBS:
         stage, _, defence = job.partition(" ")
-        wildcards = {"scenario": "default", "dataset": "glyphs", "defence": defence}
+        wildcards = {
+            "scenario": "default",
+            "dataset": "glyphs",
+            "defence": defence,
+            "model": "attacked" if defence else "",
+        }
         found[job] = code.of_rule(f"../scripts/{stage}.py") | takes.methods(stage)(wildcards)
     return found
 

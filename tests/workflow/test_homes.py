@@ -9,7 +9,7 @@ from helpers.project import ROOT
 from fedmeta.settings import with_table
 from workflow.lib.homes import Homes, read_homes, write_homes
 from workflow.lib.jobs import Jobs, Place
-from workflow.lib.stages import STAGES
+from workflow.lib.stages import MODELS, STAGES
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def homes() -> Callable[..., Homes]:
 
 def kept_by(homes: Homes, scenario: str, defence: str = "") -> dict[str, str]:
     """Return the scenario that keeps the results of each stage for one."""
-    place = Place(scenario, "glyphs", defence or "matching")
+    place = Place(scenario, "glyphs", defence or "matching", "attacked")
     return {stage: homes.home(stage, place).scenario for stage in STAGES if stage != "repair"}
 
 
@@ -41,17 +41,30 @@ def test_an_option_of_a_defence_concerns_that_defence_alone(homes):
     assert set(kept_by(shared, "bare", "fine_tuning").values()) == {"plain"}
     # Entries that are like it follow; one that is equal to another entry is that entry's.
     assert kept_by(shared, "bare", "fresh-network")["adapt"] == "bare"
-    assert shared.home("adapt", Place("bare", "glyphs", "matching")).defence == "matching"
+    assert shared.home("adapt", Place("bare", "glyphs", "matching", "attacked")).defence == "matching"
 
 
 def test_equal_entries_of_one_scenario_are_evaluated_once(homes):
     shared = homes({"plain": {"defences": {"another": {"like": "matching"}}}})
-    assert shared.home("adapt", Place("plain", "glyphs", "another")) == Place("plain", "glyphs", "matching")
+    for model in MODELS:
+        matching = Place("plain", "glyphs", "matching", model)
+        assert shared.home("adapt", matching._replace(defence="another")) == matching
+
+
+def test_the_clean_model_is_evaluated_once_for_all_attacks_on_it(homes):
+    several = {"plain": {}, "strong": {"attack": {"boost": 5}}, "late": {"attack": {"rounds": [2]}}}
+    shared = homes({**several, "others": {"federation": {"users": 5}}})
+    for stage, defence in (("adapt", "matching"), ("repair", "matching-local"), ("adapt", "matching-local")):
+        places = [Place(scenario, "glyphs", defence, "pretrained") for scenario in several]
+        assert {shared.home(stage, place).scenario for place in places} == {"plain"}
+        attacked = [place._replace(model="attacked") for place in places]
+        assert [shared.home(stage, place).scenario for place in attacked] == list(several)
+        assert shared.home(stage, places[0]._replace(scenario="others")).scenario == "others"
 
 
 def test_a_repair_is_shared_by_defences(homes):
     shared = homes({})
-    places = [Place("default", "glyphs", name) for name in ("noisy-start-local", "matching-local")]
+    places = [Place("default", "glyphs", name, "attacked") for name in ("noisy-start-local", "matching-local")]
     assert len({shared.home("repair", place) for place in places}) == 1
     assert len({shared.home("adapt", place) for place in places}) == 2
 

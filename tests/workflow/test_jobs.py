@@ -45,7 +45,7 @@ def params(config: dict) -> dict[tuple[str, str], str]:
     jobs, own = Jobs(config), Place("default", "glyphs")
     places = {(stage, ""): own for stage in STAGES if stage not in ("repair", "adapt")}
     for name in jobs.own("default", "glyphs").defences:
-        place = own._replace(defence=name)
+        place = own._replace(defence=name, model="attacked")
         places |= {("adapt", name): place} | ({("repair", name): place} if jobs.repaired(place) else {})
     return {(stage, name): repr(jobs.params(stage, place)) for (stage, name), place in places.items()}
 

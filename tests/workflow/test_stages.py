@@ -67,18 +67,19 @@ def test_fine_tuning_from_the_glorot_mix_is_a_naive_loop(stages, stage_data, set
     # One step changes many predictions.
     settings = {**settings, "engine": "serial", "reptile": {**settings["reptile"], "inner_learning_rate": 0.03}}
     models = {"clean": "pretrain", "attacked": "attack"}
-    inputs = {model: tmp_path / f"{model}.safetensors" for model in models}
-    for model, stage in models.items():
-        inputs[model].write_bytes(serial[stage])
     entry = {**FINE_TUNING, "iterations": [0, 1], "delta": 0.3}
     params = {"settings": settings, "seed": 1, "client": 2, "defence": entry}
-    output = tmp_path / "adapted.csv"
-    stages["adapt"](Job("adapt", stage_data | {model: str(path) for model, path in inputs.items()}, output, params, 1))
-    with output.open() as file:
-        written = {
-            (row["model"], int(row["step"]), int(row["episode"]), row["metric"]): float(row["value"])
-            for row in csv.DictReader(file)
-        }
+    written = {}
+    for wildcard, stage in (("pretrained", "pretrain"), ("attacked", "attack")):
+        (tmp_path / f"{wildcard}.safetensors").write_bytes(serial[stage])
+        inputs, output = (
+            {**stage_data, "model": str(tmp_path / f"{wildcard}.safetensors")},
+            tmp_path / f"{wildcard}.csv",
+        )
+        stages["adapt"](Job("adapt", inputs, output, params, 1, wildcard))
+        with output.open() as file:
+            for row in csv.DictReader(file):
+                written[row["model"], int(row["step"]), int(row["episode"]), row["metric"]] = float(row["value"])
     expected = {}
     for episode in range(settings["evaluation"]["episodes"]):
         # What is drawn is taken from the library: the fresh model, and the client's episodes.

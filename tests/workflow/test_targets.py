@@ -38,7 +38,7 @@ def test_tables_are_those_of_each_seed_and_scope(targets):
             for seed in (1, 2)
             for scope in expected
         }
-    table = "results/strong/omniglot/seed-1/excluded/adapt/noisy-start-local/client-2.csv"
+    table = "results/strong/omniglot/seed-1/excluded/adapt/noisy-start-local/client-2/attacked.csv"
     assert table in targets.paths("strong", "omniglot", "A8")
     assert ["strong", "noisy-start-local"] in targets.names("strong", "omniglot", "A8")
     tables = targets.all_tables()
@@ -90,7 +90,7 @@ def test_a_client_adapts_the_model_after_its_own_meta_training_where_the_defence
     run = "glyphs/seed-1/excluded"
 
     def model(which: str, scenario: str, defence: str) -> str:
-        return takes.model("adapt", which)({**wildcards, "scenario": scenario, "defence": defence})
+        return takes.model("adapt")({**wildcards, "scenario": scenario, "defence": defence, "model": which})
 
     assert model("attacked", "strong", "fine_tuning") == f"results/strong/{run}/attacked.safetensors"
     assert model("pretrained", "strong", "fine_tuning") == f"results/plain/{run}/pretrained.safetensors"

@@ -37,12 +37,13 @@ def test_a_job_gets_the_models_and_images_of_its_own_case_seed_and_client(jobs):
     assert ("adapt", "client") in checked, "a client adapts the model that it has repaired itself"
 
 
-def test_an_evaluation_gets_the_model_before_and_the_one_after_the_attack(jobs):
-    for rule, inputs, _ in jobs:
-        if rule in ("evaluate", "adapt"):
-            models = sorted(path.rsplit("/", 1)[1] for path in inputs if path.endswith(".safetensors"))
-            after = ["after.safetensors"] if rule == "evaluate" else []
-            assert models == [*after, "attacked.safetensors", "pretrained.safetensors"]
+def test_an_evaluation_gets_all_models_and_a_client_adapts_the_one_that_its_table_is_named_after(jobs):
+    for rule, inputs, output in jobs:
+        models = sorted(path.rsplit("/", 1)[1] for path in inputs if path.endswith(".safetensors"))
+        if rule == "evaluate":
+            assert models == ["after.safetensors", "attacked.safetensors", "pretrained.safetensors"]
+        if rule in ("repair", "adapt"):
+            assert models == [f"{output.rsplit('/', 1)[1].partition('.')[0]}.safetensors"]
 
 
 def test_a_defence_with_a_repair_gets_the_repaired_models_and_the_others_do_not(jobs):
@@ -52,7 +53,9 @@ def test_a_defence_with_a_repair_gets_the_repaired_models_and_the_others_do_not(
         if rule == "adapt"
     }
     expected = {
-        f"results/default/glyphs/seed-{seed}/{scope}/adapt/noisy-start-local/client-{client}.csv"
-        for seed, scope, client in itertools.product((1, 2), ("excluded", "included"), (2, 3))
+        f"results/default/glyphs/seed-{seed}/{scope}/adapt/noisy-start-local/client-{client}/{model}.csv"
+        for seed, scope, client, model in itertools.product(
+            (1, 2), ("excluded", "included"), (2, 3), ("pretrained", "attacked")
+        )
     }
     assert {output for output, from_repair in repaired.items() if from_repair} == expected

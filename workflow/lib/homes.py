@@ -11,7 +11,7 @@ from pathlib import Path
 from fedmeta.files import atomic_path
 from fedmeta.made import key_of
 from workflow.lib.jobs import Jobs, Place
-from workflow.lib.stages import STAGES
+from workflow.lib.stages import CLIENTS_OWN, MODELS, STAGES, before
 
 RECORD = Path("results/.homes.json")
 
@@ -32,11 +32,11 @@ class Homes:
     def key(self, stage: str, place: Place) -> str:
         """Return what tells the results of a stage: its settings, its methods and those of the stages before it."""
         if (stage, place) not in self._keys:
-            before = [self.key(each, self._bare(each, place)) for each in STAGES[stage].from_]
+            made_of = [self.key(each, self._bare(each, place)) for each in before(stage, place.model)]
             if stage == "adapt" and self.jobs.repaired(place):
-                before.append(self.key("repair", place))
+                made_of.append(self.key("repair", place))
             params = self.jobs.params(stage, place)
-            self._keys[stage, place] = key_of({"stage": stage, "dataset": place.dataset, **params}, before)
+            self._keys[stage, place] = key_of({"stage": stage, "dataset": place.dataset, **params}, made_of)
         return self._keys[stage, place]
 
     def home(self, stage: str, place: Place) -> Place:
@@ -63,7 +63,7 @@ class Homes:
 
     def defences(self) -> list[str]:
         """Return the names of all entries of the tables of defences, former ones among them."""
-        named = [place.defence for stage in ("repair", "adapt") for place in self._all(stage)]
+        named = [place.defence for stage in CLIENTS_OWN for place in self._all(stage)]
         return list(dict.fromkeys((*named, *(place.defence for _, place in self.recorded if place.defence))))
 
     def record(self) -> dict[tuple[str, Place], str]:
@@ -103,10 +103,13 @@ class Homes:
 
     def _list_places(self, stage: str, dataset: str) -> list[Place]:
         places = [Place(scenario, dataset) for scenario in self.jobs.scenarios]
-        if stage not in ("repair", "adapt"):
+        if stage not in CLIENTS_OWN:
             return places
         of_defences = [
-            place._replace(defence=name) for place in places for name in self.jobs.own(place.scenario, dataset).defences
+            place._replace(defence=name, model=model)
+            for place in places
+            for name in self.jobs.own(place.scenario, dataset).defences
+            for model in MODELS
         ]
         return [place for place in of_defences if stage == "adapt" or self.jobs.repaired(place)]
 
@@ -116,7 +119,7 @@ class Homes:
     @staticmethod
     def _bare(stage: str, place: Place) -> Place:
         """Return a place as a stage has it: most have no defence."""
-        return place if stage in ("repair", "adapt") else place._replace(defence="")
+        return place if stage in CLIENTS_OWN else Place(place.scenario, place.dataset)
 
 
 def read_homes() -> dict[tuple[str, Place], str]:

@@ -18,16 +18,17 @@ EXACT = 2**53  # whole numbers below it are whole as floats, too
 
 
 class Place(NamedTuple):
-    """Where a stage keeps what it makes: the wildcards of its path that name settings; "" where it has no defence."""
+    """Where a stage keeps what it makes: the wildcards of its path that say what it depends on, "" for one it lacks."""
 
     scenario: str
     dataset: str
     defence: str = ""
+    model: str = ""
 
     @classmethod
     def of(cls, wildcards: Mapping) -> "Place":
         """Return the place of a job."""
-        return cls(wildcards["scenario"], wildcards["dataset"], wildcards.get("defence", ""))
+        return cls(*(wildcards.get(field, "") for field in cls._fields))
 
 
 def typed(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """The stages between raw images and tables of accuracies: where each keeps what it makes, what it is made from.
 
-`settings` are the config's keys that a stage reads, `from_` the stages whose results it reads.
+`settings` are the config's keys that a stage reads, `from_` the stages whose results it reads; a stage with `{model}`
+in its paths reads one of those in `MODELS`.
 """
 
 from typing import NamedTuple
@@ -68,11 +69,20 @@ STAGES = {
     ),
     "adapt": Stage(
         RUN,
-        {"table": "adapt/{defence}/client-{client}.csv"},
+        {"table": "adapt/{defence}/client-{client}/{model}.csv"},
         ("augment", "split", "stamp", "pretrain", "attack"),
         EVALUATION,
     ),
 }
+
+MODELS = {"pretrained": "pretrain", "attacked": "attack"}  # what a client adapts, and the stage that makes it
+CLIENTS_OWN = ("repair", "adapt")  # what a client does with a model by a defence
+
+
+def before(stage: str, model: str) -> list[str]:
+    """Return the stages whose results a stage reads; `model` names the one that a client adapts, if it does."""
+    others = {made_by for name, made_by in MODELS.items() if name != model} if stage in CLIENTS_OWN else set()
+    return [each for each in STAGES[stage].from_ if each not in others]
 
 
 def path_of(stage: str, output: str = "") -> str:

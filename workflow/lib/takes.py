@@ -5,7 +5,7 @@ from collections.abc import Callable
 from workflow.lib.code import Code
 from workflow.lib.homes import Homes
 from workflow.lib.jobs import Jobs, Place
-from workflow.lib.stages import path_of
+from workflow.lib.stages import MODELS, path_of
 
 
 class Takes:
@@ -31,14 +31,13 @@ class Takes:
 
         return path
 
-    def model(self, stage: str, model: str) -> Callable[[object], str]:
-        """Return the model that a client adapts: `pretrained` or `attacked`, repaired where the defence says so."""
-        before = {"pretrained": "pretrain", "attacked": "attack"}[model]
+    def model(self, stage: str) -> Callable[[object], str]:
+        """Return the model of `MODELS` that a client adapts, repaired where the defence says so."""
 
         def path(wildcards) -> str:
             place = self.place(stage, wildcards)
-            source = "repair" if stage == "adapt" and self.jobs.repaired(place) else before
-            return self._path(source, place, {**dict(wildcards.items()), "model": model})
+            source = "repair" if stage == "adapt" and self.jobs.repaired(place) else MODELS[place.model]
+            return self._path(source, place, wildcards)
 
         return path
 

@@ -1,5 +1,6 @@
 """What there is to make: the figures that the config asks for, and the tables and models that each needs."""
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -11,9 +12,10 @@ from fedmeta.settings.together import attackers
 from workflow.lib.code import Code
 from workflow.lib.homes import Homes
 from workflow.lib.jobs import Jobs, Place, chosen
-from workflow.lib.stages import path_of
+from workflow.lib.stages import MODELS, path_of
 
 FIGURES = "results/figures"
+OF_PAPER = re.compile("A?[0-9]+")  # names of figures
 # What captions of figures tell, and at which scale a run was, beside the paper's.
 FOR_CAPTIONS = ("reptile.way", "reptile.inner_learning_rate", "evaluation.target_output", "attack")
 FOR_CAPTIONS += ("reptile.meta_batch", "federation.selected", "meta_train_after.meta_steps")  # episodes of a round
@@ -71,12 +73,12 @@ class Targets:
 
     def _tables(self, scenario: str, dataset: str, figure: str) -> list[Table]:
         own, scopes = self.jobs.own(scenario, dataset), self.scopes(scenario, dataset, figure)
-        asked = [("adapt", name) for name in self.defences(scenario, dataset, figure)]
+        asked = [("adapt", name, model) for name in self.defences(scenario, dataset, figure) for model in MODELS]
         if self.kind_has(scenario, dataset, figure, "ROUNDS"):
-            asked.insert(0, ("evaluate", ""))
+            asked.insert(0, ("evaluate", "", ""))
         tables = []
-        for stage, defence in asked:
-            home = self.homes.home(stage, Place(scenario, dataset, defence))
+        for stage, defence, model in asked:
+            home = self.homes.home(stage, Place(scenario, dataset, defence, model))
             wildcards = dict(seed=own.seeds, scope=scopes, client=own.evaluation.clients)
             paths: Any = expand(path_of(stage), **home._asdict(), **wildcards)  # no function: no wildcard is one
             tables += [Table(scenario, defence, path) for path in paths]
@@ -124,15 +126,20 @@ class Targets:
         return {"settings": chosen(settings, keys), "defences": entries}
 
     def made_by(self, scenario: str, dataset: str) -> dict[str, str]:
-        """Return who made the results of a scenario: a scenario by stage, and SCENARIO/DEFENCE by `adapt/DEFENCE`."""
+        """Return who made the results of a scenario: by stage a scenario, by `adapt/DEFENCE/MODEL` SCENARIO/DEFENCE."""
         by = {
             stage: self.homes.home(stage, Place(scenario, dataset)).scenario
             for stage in ("pretrain", "attack", "meta_train_after", "evaluate")
         }
         for name in sorted(self.jobs.own(scenario, dataset).defences):
-            home = self.homes.home("adapt", Place(scenario, dataset, name))
-            by[f"adapt/{name}"] = f"{home.scenario}/{home.defence}"
+            for model in MODELS:
+                home = self.homes.home("adapt", Place(scenario, dataset, name, model))
+                by[f"adapt/{name}/{model}"] = f"{home.scenario}/{home.defence}"
         return by
+
+    def compared_with_paper(self) -> list[str]:
+        """Return the scenarios to hold against the paper's numbers: all of them, if a figure of the paper is drawn."""
+        return self.jobs.scenarios if any(map(OF_PAPER.fullmatch, self.figures_by_name)) else []
 
     def methods_by_defence(self) -> dict[str, dict[str, str]]:
         """Return the methods of the defences, by scenario and name."""

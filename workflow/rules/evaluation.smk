@@ -32,7 +32,7 @@ rule repair:
     input:
         **takes.from_("repair", "augment", "images", "classes"),
         **takes.from_("repair", "split", "split"),
-        model=lambda w: takes.model("repair", w.model)(w),
+        model=takes.model("repair"),
         files=takes.files("repair"),
     output:
         **outputs_of("repair"),
@@ -60,8 +60,7 @@ rule adapt:
         **takes.from_("adapt", "augment", "images", "classes"),
         **takes.from_("adapt", "split", "split"),
         **takes.from_("adapt", "stamp", *KEYED),
-        clean=takes.model("adapt", "pretrained"),
-        attacked=takes.model("adapt", "attacked"),
+        model=takes.model("adapt"),
         files=takes.files("adapt"),
     output:
         **outputs_of("adapt"),
@@ -79,6 +78,6 @@ rule adapt:
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
     message:
-        "{wildcards.scenario}: {wildcards.defence} on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, client {wildcards.client}"
+        "{wildcards.scenario}: {wildcards.defence} of the {wildcards.model} model on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, client {wildcards.client}"
     script:
         "../scripts/adapt.py"

@@ -1,6 +1,6 @@
-"""Experiments 2 and 3: accuracy of the attacked model, and of the clean one, as a client adapts them by a defence.
+"""Experiments 2 and 3: accuracy of the attacked model, or of the clean one, as a client adapts it by a defence.
 
-Inputs: images, classes, split, the keyed sets, the models clean and attacked. Output: a table of metrics.
+Inputs: images, classes, split, the keyed sets, the model. Output: a table of metrics.
 """
 
 import evaluation_stage
@@ -13,8 +13,8 @@ def main(job) -> None:
     from fedmeta.evaluation.experiments import over_iterations, write_measurements
 
     learner, options = load_method(job.params.defence, "learner")
-    models, unfinished = {"attacked": job.input.attacked, "clean": job.input.clean}, unpacking.open_unfinished(job)
-    rows = over_iterations(evaluation_stage.open_client(job), learner, options, models, unfinished)
+    model, unfinished = evaluation_stage.NAMES[job.wildcards.model], unpacking.open_unfinished(job)
+    rows = over_iterations(evaluation_stage.open_client(job), learner, options, model, job.input.model, unfinished)
     write_measurements(job.output[0], job.wildcards.dataset, rows)
     unfinished.remove()
 
