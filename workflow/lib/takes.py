@@ -5,7 +5,7 @@ from collections.abc import Callable
 from workflow.lib.code import Code
 from workflow.lib.homes import Homes
 from workflow.lib.jobs import Jobs, Place
-from workflow.lib.stages import MODELS, path_of
+from workflow.lib.stages import ADAPTED, MODELS, path_of
 
 
 class Takes:
@@ -36,7 +36,7 @@ class Takes:
 
         def path(wildcards) -> str:
             place = self.place(stage, wildcards)
-            source = "repair" if stage == "adapt" and self.jobs.repaired(place) else MODELS[place.model]
+            source = "repair" if stage in ADAPTED and self.jobs.repaired(place) else MODELS[place.model]
             return self._path(source, place, wildcards)
 
         return path

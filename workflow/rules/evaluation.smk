@@ -81,3 +81,30 @@ rule adapt:
         "{wildcards.scenario}: {wildcards.defence} of the {wildcards.model} model on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, client {wildcards.client}"
     script:
         "../scripts/adapt.py"
+
+
+rule detail:
+    input:
+        **takes.from_("detail", "augment", "images", "classes"),
+        **takes.from_("detail", "split", "split"),
+        **takes.from_("detail", "stamp", *KEYED),
+        model=takes.model("detail"),
+        files=takes.files("detail"),
+    output:
+        **outputs_of("detail"),
+    log:
+        log_of("detail"),
+    benchmark:
+        benchmark_of("detail")
+    resources:
+        gpu=1,
+    params:
+        settings=takes.param("detail"),
+        defence=takes.param("detail", "defence"),
+        methods=takes.methods("detail"),
+        seed=lambda w: int(w.seed),
+        client=lambda w: int(w.client),
+    message:
+        "{wildcards.scenario}: image by image, {wildcards.defence} of the {wildcards.model} model on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, client {wildcards.client}"
+    script:
+        "../scripts/detail.py"
