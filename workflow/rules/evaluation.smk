@@ -3,8 +3,7 @@
 # ----------------------------------------------------------------------
 rule evaluate:
     input:
-        **takes.from_("evaluate", "augment", "images", "classes"),
-        **takes.from_("evaluate", "split", "split"),
+        **takes.images("evaluate"),
         **takes.from_("evaluate", "stamp", *KEYED),
         clean=takes.output("evaluate", "pretrain"),
         attacked=takes.output("evaluate", "attack"),
@@ -30,8 +29,7 @@ rule evaluate:
 
 rule repair:
     input:
-        **takes.from_("repair", "augment", "images", "classes"),
-        **takes.from_("repair", "split", "split"),
+        **takes.images("repair"),
         model=takes.model("repair"),
         files=takes.files("repair"),
     output:
@@ -57,8 +55,7 @@ rule repair:
 
 rule adapt:
     input:
-        **takes.from_("adapt", "augment", "images", "classes"),
-        **takes.from_("adapt", "split", "split"),
+        **takes.images("adapt"),
         **takes.from_("adapt", "stamp", *KEYED),
         model=takes.model("adapt"),
         files=takes.files("adapt"),
@@ -85,8 +82,7 @@ rule adapt:
 
 rule detail:
     input:
-        **takes.from_("detail", "augment", "images", "classes"),
-        **takes.from_("detail", "split", "split"),
+        **takes.images("detail"),
         **takes.from_("detail", "stamp", *KEYED),
         model=takes.model("detail"),
         files=takes.files("detail"),
