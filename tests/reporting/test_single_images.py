@@ -126,9 +126,14 @@ def test_by_class_every_episode_is_a_dot_and_their_mean_a_bar(about, tmp_path):
     assert heights == [0, 0, 100, 100, 100, 100] and after is attacked[0]
     bars = [line.get_ydata()[0] for line in training.get_lines() if line.get_color() == "#a3263a"]
     assert bars == pytest.approx([100 * 4 / 6, 0])
-    assert [label.get_text() for label in figure.axes[2].get_xticklabels()] == ["B", "…inagh/character07"]
+    assert [label.get_text() for label in figure.axes[2].get_xticklabels()] == ["B", "Tifinagh/\ncharacter07"]
     shares = by_class.shares_of(about.details, None)
     assert len(shares) == 2 * 2 * 2 * 2 * 2 * 2 * 3  # defences, models, metrics, classes, seeds, cases, episodes
+
+
+def test_a_long_name_keeps_its_end():
+    assert by_class.in_lines("CANADIAN SYLLABICS CARRIER NGAAI") == "CANADIAN\nSYLLABICS\nCARRIER NGAAI"
+    assert by_class.in_lines("LATIN SMALL LETTER CON WITH A LONG TAIL AND HOOK").startswith("…\n")
 
 
 def test_dots_of_equal_height_lie_side_by_side():

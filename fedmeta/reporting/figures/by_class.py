@@ -1,6 +1,7 @@
 """By class and episode: how often each backdoor class is taken for the target, every episode a dot under its mean."""
 
 import os
+import textwrap
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ LOOKS = {
 }
 SIDE = 0.2  # of the places between two classes: how far the models are from the middle
 SPREAD = 0.11
-LONGEST = 18  # letters of a class's name
+LETTERS, LINES = 13, 3  # of a class's name: most letters of a line, most lines
 
 
 class Options(FigureOptions):
@@ -50,8 +51,7 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
                     axes.set_title(name.replace("_", " "), loc="left")
             row[0].set_ylabel(f"{words} (%)")
         for axes in grid[-1]:
-            labels = [shortened(name) for name in classes]
-            axes.set_xticks(range(len(classes)), labels=labels, rotation=25, ha="right", rotation_mode="anchor")
+            axes.set_xticks(range(len(classes)), labels=[in_lines(name) for name in classes], fontsize=6.5)
         episodes = len(shares.groupby(["seed", "client", "case", "episode"]))
         title = options.title or "the attack by backdoor class"
         caption = f"dot: one of {count(episodes, 'episode')}; bar: their mean; dots of equal height lie side by side"
@@ -71,9 +71,10 @@ def shares_of(details: list[Detail] | tuple, cases: tuple[str, ...] | None) -> p
     return rows.groupby(by, as_index=False)["success"].mean()
 
 
-def shortened(name: str, most: int = LONGEST) -> str:
-    """Return a class's name; of a long one the end, in which classes of one alphabet or folder differ."""
-    return name if len(name) <= most else f"…{name[len(name) - most + 1 :]}"
+def in_lines(name: str) -> str:
+    """Return a class's name in short lines; of a long one the last, in which classes of an alphabet differ."""
+    lines = textwrap.wrap(name.replace("/", "/ ").replace("_", " "), LETTERS)
+    return "\n".join(lines if len(lines) <= LINES else ["…", *lines[1 - LINES :]])
 
 
 def _draw_classes(axes: Axes, shares: pd.DataFrame, classes: list[str]) -> None:

@@ -55,7 +55,7 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
             axes.spines[:].set_visible(True)
         title = options.title or "what the attack does to the embedding"
         caption = f"one episode of {whose(views[0].detail)}; t-SNE of cosine distances: near means alike"
-        panels.finish(figure, f"{display(about.dataset)}: {title}", caption, path_stem)
+        panels.finish(figure, f"{display(about.dataset)}: {title}", caption, path_stem, columns=3)
     return figure
 
 
