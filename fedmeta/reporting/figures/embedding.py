@@ -19,11 +19,11 @@ from fedmeta.settings.fields import FigureOptions
 DETAILS = True
 # From the back to the front: what is shown, its label and its look.
 LOOKS = {
-    "other": ("other classes of the task", {"color": "0.72", "marker": "o", "s": 9}),
-    "backdoor": ("backdoor classes, without the key", {"color": "#e69f00", "marker": "D", "s": 13}),
+    "other": ("other classes", {"color": "0.72", "marker": "o", "s": 9}),
+    "backdoor": ("backdoor classes, no key", {"color": "#e69f00", "marker": "D", "s": 13}),
     "target": ("target class", {"color": "#0b62a8", "marker": "s", "s": 16}),
-    "attack_training": ("backdoor classes, key, trained on", {"color": "#a3263a", "marker": "^", "s": 18}),
-    "attack_validation": ("backdoor classes, key, never seen", {"color": "#a3263a", "marker": "v", "s": 18}),
+    "attack_training": ("with the key, trained on", {"color": "#a3263a", "marker": "^", "s": 18}),
+    "attack_validation": ("with the key, never seen", {"color": "#a3263a", "marker": "v", "s": 18}),
 }
 HOLLOW = "attack_validation"
 PERPLEXITY = 15.0
