@@ -10,7 +10,7 @@ import yaml
 from fedmeta import plugins
 from fedmeta.settings import for_dataset, lay, scenarios_of
 from fedmeta.settings.fields import MethodOptions
-from workflow.lib.stages import STAGES
+from workflow.lib.stages import STAGES, TRAINING
 
 # Lists whose order means nothing, by section.
 UNORDERED = ("rounds", "cases", "iterations")
@@ -115,9 +115,12 @@ class Jobs:
         own = self.own(place.scenario, place.dataset)
         if stage == "adapt":
             return [("defence", own.defences[place.defence])]
+        learner = ("learner", own.reptile.learner)
         if stage == "repair":
-            return [("defence", each) for each in own.defences[place.defence].repairs.values()]
-        methods = [("aggregation", own.federation.aggregation)] if "federation" in STAGES[stage].settings else []
+            repairs = own.defences[place.defence].repairs.values()
+            trains = any(plugins.constant("defence", each.method, "META_TRAINS", False) for each in repairs)
+            return [("defence", each) for each in repairs] + [learner] * trains
+        methods = [("aggregation", own.federation.aggregation), learner] if stage in TRAINING else []
         attacks = own.attack.with_inner("attack") if "attack" in STAGES[stage].settings else ()
         return methods + [("attack", options) for _, options in attacks]
 

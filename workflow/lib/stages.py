@@ -76,6 +76,7 @@ STAGES = {
 }
 
 MODELS = {"pretrained": "pretrain", "attacked": "attack"}  # what a client adapts, and the stage that makes it
+TRAINING = ("pretrain", "attack", "meta_train_after")  # in rounds of the federation
 CLIENTS_OWN = ("repair", "adapt")  # what a client does with a model by a defence
 
 
