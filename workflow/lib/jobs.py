@@ -120,9 +120,9 @@ class Jobs:
             repairs = own.defences[place.defence].repairs.values()
             trains = any(plugins.constant("defence", each.method, "META_TRAINS", False) for each in repairs)
             return [("defence", each) for each in repairs] + [learner] * trains
-        methods = [("aggregation", own.federation.aggregation), learner] if stage in TRAINING else []
+        methods = [("aggregation", own.federation.aggregation)] if stage in TRAINING else []
         attacks = own.attack.with_inner("attack") if "attack" in STAGES[stage].settings else ()
-        return methods + [("attack", options) for _, options in attacks]
+        return methods + [("attack", options) for _, options in attacks] + [learner] * (stage in TRAINING)
 
     def method_files(self, stage: str, place: Place) -> list[str]:
         """Return the Python files of the methods that a stage uses."""
