@@ -183,6 +183,8 @@ def test_the_server_averages_the_embedding_alone_and_each_user_keeps_its_own_hea
         alone[user] = trained(meta_training, bank, {user: pool}, start, 2, "carry")
         assert torch.equal(state.private[user].parameters, alone[user].private[user].parameters)
     assert len({len(own.parameters) for own in state.private.values()}) == 2, "users have different numbers of classes"
+    drawn = [meta_training.private(pools[user], SEED, user) for user in (1, 2)]
+    assert not torch.equal(*drawn), "users with equally many classes have different heads all the same"
     mean = sum(each.local[user] - start for user, each in alone.items()) / 3
     torch.testing.assert_close(state.shared, start + mean, rtol=0, atol=1e-6)
     views, before = network.views(state.shared), network.views(start)
