@@ -60,6 +60,15 @@ def test_constants_are_read_from_the_source(own):
         plugins.constant("attack", own, "COUNTED", 1)
 
 
+def test_files_of_one_name_are_two_modules(tmp_path):
+    paths = [tmp_path / folder / "mine.py" for folder in ("one", "two")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(f"class Options: pass\ndef repair(): return '{path.parent.name}'\n")
+    modules = [plugins.load("defence", str(path)) for path in paths]
+    assert [sys.modules[module.__name__].repair() for module in modules] == ["one", "two"]
+
+
 def test_a_file_that_cannot_be_imported_is_one_line(own):
     with pytest.raises(FedmetaError, match=r"own.py cannot be imported: ModuleNotFoundError: .*nosuch_module"):
         plugins.load("attack", own)

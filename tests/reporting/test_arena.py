@@ -11,7 +11,7 @@ from scipy import stats
 
 from fedmeta import plugins
 from fedmeta.errors import FedmetaError
-from fedmeta.reporting.figures.arena import place_of
+from fedmeta.reporting.figures.arena import place_of, tables_of
 from fedmeta.reporting.figures.frontier import pareto
 from fedmeta.reporting.judging import accuracies, benefit_kept, lifts
 from fedmeta.reporting.setup import About
@@ -120,9 +120,9 @@ def test_places_come_from_the_names_of_scenarios():
     assert place_of("boosted,method=krum,boost=3") == ("boosted", "krum, 3")
 
 
-def drawing(frame, kind, path, **options):
+def drawing(frame, kind, path, scenarios=SCENARIOS, **options):
     method = plugins.load("figure", kind)
-    about = About("omniglot", {name: setup_of(settings()) for name in SCENARIOS})
+    about = About("omniglot", {name: setup_of(settings()) for name in scenarios})
     given = {"kind": kind, "defences": ["fine_tuning", "matching", "fresh-network"], **options}
     return method.draw(frame, method.Options.model_validate(given), about, path)
 
@@ -138,6 +138,26 @@ def test_the_arena_has_a_table_for_each_defence_and_a_cell_for_each_scenario(fra
         assert words[1].startswith("+0±0")
     assert figure.axes[0].texts[0].get_text().startswith("x +")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figure.png", "figure.svg"]
+
+
+def test_with_one_server_the_arena_is_one_table_of_defences_and_attacks(frame, tmp_path):
+    renamed = frame[~frame.scenario.str.contains("krum")].assign(
+        scenario=lambda rows: rows.scenario.str.partition(",")[0]
+    )
+    figure = drawing(renamed, "arena", tmp_path / "figure", scenarios=("boosted", "mix_aware"))
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["fine_tuning", "matching", "fresh-network"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["boosted", "mix aware"]
+    words = {text.get_position(): text.get_text() for text in axes.texts}
+    assert len(words) == 6
+    for row, worth in enumerate(("92.5±2", "82.5±2", "72.5±2")):
+        assert words[0, row].endswith(f"| {worth}")
+
+
+def test_many_attacks_have_their_numbers_below_each_other():
+    names = [f"attack{number}" for number in range(8)]
+    (table,) = tables_of(["mix"], {name: place_of(name) for name in names})
+    assert not table.narrow and table.columns == names and table.cells["mix", "attack3"] == ("mix", "attack3")
 
 
 def test_the_frontier_has_the_worst_attack_and_the_benefit_of_each_defence(frame, tmp_path):
