@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value, vmap
 
-from fedmeta.data.episodes import Sampler
+from fedmeta.data.episodes import Episode, Sampler
 from fedmeta.learning.engine import Learners, Outcome, Start, Work, as_images, by_sampler, check_finite
 from fedmeta.learning.reptile import Learner
 
@@ -26,6 +26,7 @@ class Batched:
         each = set(self.learners.values())
         self.gradients = {learner: vmap(grad_and_value(learner.loss, has_aux=True)) for learner in each}
         self.predictions = {learner: vmap(learner.predict) for learner in each}
+        self.outcomes = {learner: vmap(learner.outcome) for learner in each}
 
     def __enter__(self) -> "Batched":
         return self
@@ -62,7 +63,6 @@ class Batched:
     def run_together(self, starts: Sequence[Start], works: Sequence[Work], observe: Sequence[int]) -> list[Outcome]:
         """Run works that are alike, one episode of each at a time."""
         learner = self.learners[works[0].sampler]
-        size = learner.network.parameter_count
         own = [starts[work.start] for work in works]
         taken = torch.tensor([start.taken for start in own], device=self.device)
         second_moments: Tensor | None = None
@@ -74,9 +74,12 @@ class Batched:
             variables = variables.to(self.device)
             if second_moments is None:
                 second_moments = torch.zeros_like(variables)
-                second_moments[:, :size] = torch.stack([start.second_moment for start in own])
+                begun = torch.stack([start.second_moment for start in own])
+                second_moments[:, : begun.shape[1]] = begun
             episodes = [self.samplers[work.sampler].draw(*n) for work, n in zip(works, names, strict=True)]
             losses = self.adapt(learner, variables, second_moments, taken, episodes, observe, scores)
+            if not observe and len(episodes[0].queries):
+                variables = self.conclude(learner, own, variables, episodes)
             for row, n in zip(variables, names, strict=True):
                 check_finite(row, n)
             taken = taken + len(episodes[0].batches)
@@ -86,6 +89,15 @@ class Batched:
         assert total is not None and second_moments is not None, "a work has episodes"
         adapted = zip((total / len(works[0].episodes)).cpu(), second_moments.cpu(), taken.tolist(), strict=True)
         return [Outcome(Start(*state), loss) for state, loss in zip(adapted, losses, strict=True)]
+
+    def conclude(
+        self, learner: Learner, own: Sequence[Start], variables: Tensor, episodes: Sequence[Episode]
+    ) -> Tensor:
+        """Return what comes of the episodes, of equally many queries each."""
+        begun = torch.stack([start.parameters for start in own]).to(self.device)
+        queries = as_images(np.stack([episode.queries for episode in episodes]), self.device)
+        labels = torch.from_numpy(np.stack([episode.expected for episode in episodes])).to(self.device)
+        return self.outcomes[learner](begun, variables, queries, labels)
 
     def adapt(
         self, learner: Learner, variables: Tensor, second_moments: Tensor, taken: Tensor, episodes, observe, scores

@@ -41,10 +41,10 @@ TAKES_FROM = {
 # The files of the methods that the rules use here.
 METHODS = {
     "resize": ["data/readers/glyphs"],
-    "pretrain": ["federation/aggregation/weighted_sum"],
-    "attack": ["federation/aggregation/weighted_sum", "attacks/one_shot"],
-    "meta_train_after": ["federation/aggregation/weighted_sum", "attacks/one_shot"],
-    "repair": ["defences/local_meta_training"],
+    "pretrain": ["federation/aggregation/weighted_sum", "learning/meta/reptile"],
+    "attack": ["federation/aggregation/weighted_sum", "attacks/one_shot", "learning/meta/reptile"],
+    "meta_train_after": ["federation/aggregation/weighted_sum", "attacks/one_shot", "learning/meta/reptile"],
+    "repair": ["defences/local_meta_training", "learning/meta/reptile"],
     "adapt": ["defences/fine_tuning", "defences/matching"],
     "detail": ["defences/fine_tuning", "defences/matching"],
     "figure": [f"reporting/figures/{kind}" for kind in ("over_rounds", "over_iterations", "over_orders", "glance")]

@@ -63,6 +63,8 @@ def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., se
         ("fedmeta/attacks/one_shot.py", {"attack", "meta_train_after"}),
         ("fedmeta/attacks/given.py", set()),
         ("fedmeta/federation/aggregation/weighted_sum.py", TRAINING),
+        ("fedmeta/learning/meta/reptile.py", TRAINING | REPAIRING),
+        ("fedmeta/learning/meta/fomaml.py", set()),
         ("fedmeta/defences/matching.py", {"adapt matching", "adapt matching-local", "detail matching"}),
         ("fedmeta/defences/fine_tuning.py", {"adapt fine_tuning", "adapt noisy-start-local", "detail fine_tuning"}),
         ("fedmeta/defences/local_meta_training.py", REPAIRING),
