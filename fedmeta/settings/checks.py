@@ -87,7 +87,7 @@ def _validated(config: Mapping[str, Any], prefix: str = "") -> Settings:
     """Return the config as Settings; `prefix` is where the keys stand that were not checked before."""
     whole = _model(Settings, config, prefix)
     aggregation = _options("aggregation", config["federation"]["aggregation"], f"{prefix}federation.aggregation.")
-    learner = _options("learner", config["reptile"]["learner"], f"{prefix}reptile.learner.")
+    learner = _options("learner", config["reptile"]["learner"], f"{prefix}reptile.learner.", needs="MetaTraining")
     defences = expanded(config["defences"])
     return whole.model_copy(
         update={

@@ -1,17 +1,24 @@
 """Learners of meta-training against naive loops in plain PyTorch, and what they train on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
+from helpers.guide import write_example
 from helpers.learners import LEARNERS, SEED, STAGE, meta_training_of, plan_of, plans_of, serial_engine
 from helpers.naive import adapt_naively, embedded_naively, logits_naively
+from helpers.project import ROOT
 
 from fedmeta.checkpoints import read_tensors, write_tensors
+from fedmeta.errors import FedmetaError
 from fedmeta.federation.aggregation import weighted_sum
 from fedmeta.federation.rounds import Federation, meta_batch, run_round
 from fedmeta.federation.server import Server
 from fedmeta.learning.conv4 import Conv4
+from fedmeta.settings import check, lay, with_table
 
 EPSILON = 0.4
 
@@ -206,3 +213,26 @@ def test_training_goes_on_from_any_saved_meta_step_to_the_same_bytes(network, ba
             expected, made = whole.tensors(), resumed.tensors()
             assert made.keys() == expected.keys()
             assert all(torch.equal(made[key], expected[key]) for key in expected)
+
+
+def test_the_guides_learner_takes_the_outer_gradient_on_the_support(network, bank, pools, tmp_path):
+    path = write_example("Learner", tmp_path / "fomaml_on_support.py")
+    meta_training = meta_training_of("fomaml", network, method=str(path))
+    start = network.initial(np.random.default_rng(1))
+    sampler, theta = meta_training.episodes(bank, pools[1], SEED, STAGE), by_name(network, start)
+    gradients = []
+    for j in range(2):
+        episode = sampler.draw(0, 1, j)
+        on_support = replace(episode, queries=episode.support, expected=episode.labels)
+        gradients.append(query_gradient_naively(adapt_naively(theta, episode, 1e-3), on_support))
+    theta = {name: t - EPSILON * 0.5 * (gradients[0][name] + gradients[1][name]) / 2 for name, t in theta.items()}
+    state = trained(meta_training, bank, {1: pools[1]}, start, 1)
+    assert_moved_alike(network, state.local[1], theta, start)
+
+
+def test_a_file_without_a_learner_is_one_line(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("from fedmeta.settings.fields import MethodOptions\n\n\nclass Options(MethodOptions):\n    pass\n")
+    config = with_table(yaml.safe_load((ROOT / "config.yaml").read_text()))
+    with pytest.raises(FedmetaError, match=r"^config: reptile\.learner\.method: .*mine\.py has no MetaTraining"):
+        check(lay(config, {"reptile": {"learner": {"method": str(path)}}}))

@@ -1,13 +1,14 @@
-"""Stages under each learner of meta-training: the same bytes with any engine and worker count, and the params of jobs."""
+"""Stages under each learner of meta-training: the same bytes with any engine and worker count; the params of jobs."""
 
 import pytest
 import torch
 import yaml
 from helpers.learners import LEARNERS
 from helpers.project import ROOT
-from helpers.stage_runs import TRAINING, run_all, with_adam
+from helpers.stage_runs import JOBS, TRAINING, Job, run_all, with_adam
 from safetensors.torch import load
 
+from fedmeta.learning.meta import fedavg
 from fedmeta.settings import lay, with_table
 from workflow.lib.jobs import Jobs, Place
 
@@ -87,14 +88,10 @@ def test_heads_of_fedavg_pass_from_stage_to_stage_and_no_further(serial):
 def test_a_client_goes_on_with_its_own_head_when_it_meta_trains_alone(
     stages, stage_data, settings, tmp_path, serial, monkeypatch
 ):
-    from fedmeta.learning.meta import fedavg
-
     def drawn(*_):
         raise AssertionError("a fresh head")
 
     monkeypatch.setattr(fedavg.MetaTraining, "private", drawn)
-    from helpers.stage_runs import JOBS, Job
-
     (tmp_path / "attacked.safetensors").write_bytes(serial["fedavg"]["attack"])
     inputs = {**stage_data, "model": str(tmp_path / "attacked.safetensors")}
     params = {"settings": {**with_learner(settings, "fedavg"), "engine": "serial"}, "seed": 1, "client": 2}
