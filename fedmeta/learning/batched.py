@@ -47,6 +47,7 @@ class Batched:
         self.steps: dict[tuple, InnerSteps] = {}
         self.way = "grouped" if device == "cpu" else ""  # "": to be measured
         self.drawn: dict[tuple, Future[Episode]] = {}
+        self.shared: Tensor | None = None
 
     def __enter__(self) -> "Batched":
         self.thread = ThreadPoolExecutor(1, "draws")
@@ -57,11 +58,11 @@ class Batched:
 
     def share(self, shared: Tensor) -> None:
         """As `fedmeta.learning.engine.Serial.share`."""
+        if self.shared is None:
+            self.shared = shared.to(self.device, copy=True)
+        self.shared.copy_(shared)  # in place: steps that are recorded read it there
         for learner in set(self.learners.values()):
-            if learner.shared is None or learner.shared.device.type != torch.device(self.device).type:
-                learner.shared = shared.to(self.device, copy=True)
-            else:
-                learner.shared.copy_(shared)  # in place: steps that are recorded read it there
+            learner.shared = self.shared
 
     def foresee(self, works: Sequence[Work]) -> None:
         """As `fedmeta.learning.engine.Serial.foresee`: draw their episodes while the device is busy."""

@@ -18,9 +18,7 @@ from fedmeta.learning.reptile import Learner
 logger = logging.getLogger(__name__)
 
 WARM_UP = 3  # calls before a capture, as PyTorch's notes on CUDA graphs ask for
-Offsets = tuple[
-    tuple[int | None, int | None, int], ...
-]  # start and stop of a segment, its Adam step less the iteration
+Offsets = tuple[tuple[int | None, int | None, int], ...]  # of segments: start, stop, Adam step less the iteration
 
 
 class InnerSteps:

@@ -146,7 +146,9 @@ def test_several_repairs_are_of_one_job_and_a_list_of_one_is_that_one(config):
     params = {name: jobs.params("repair", place)["repair"] for name, place in places.items()}
     assert params["one"] == params["same"] == {**local, "outer_learning_rate": 0.1}
     assert params["several"] == [params["mixed"], params["one"]]
-    methods = [f"fedmeta/{name}.py" for name in ("defences/mix", "defences/local_meta_training", "learning/meta/reptile")]
+    methods = [
+        f"fedmeta/{name}.py" for name in ("defences/mix", "defences/local_meta_training", "learning/meta/reptile")
+    ]
     assert jobs.method_files("repair", places["several"]) == methods
     assert jobs.method_files("repair", places["one"]) == methods[1:]
 
