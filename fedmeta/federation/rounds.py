@@ -134,17 +134,25 @@ class Federation:
             self.second_moments[user], self.taken[user] = after.second_moment, after.taken
 
 
+def works_of(federation: Federation, plans: Mapping[int, LocalTraining], step: int, adam: str) -> list[Work]:
+    """Return the works of a meta-step of this round: the users' episodes, each with the number of its user's model."""
+    works = []
+    for slot, (user, plan) in enumerate(plans.items()):
+        first = step * plan.meta_batch
+        names = [(federation.round, user, first + j) for j in range(plan.meta_batch)]
+        chains = [tuple(names)] if adam == "persist" else [(name,) for name in names]
+        works += [Work(slot, plan.sampler, chain) for chain in chains]
+    return works
+
+
 def meta_batch(engine, federation: Federation, plans: Mapping[int, LocalTraining], adam: str) -> list[Outcome]:
     """Take the next meta-step of each user of `plans` side by side, in place; return the outcomes."""
     starts = [federation.start_of_training(user, plan) for user, plan in plans.items()]
     if adam == "reset":
         starts = [Start.fresh(start.parameters) for start in starts]
-    works = []
-    for slot, (user, plan) in enumerate(plans.items()):
-        first = federation.step * plan.meta_batch
-        names = [(federation.round, user, first + j) for j in range(plan.meta_batch)]
-        chains = [tuple(names)] if adam == "persist" else [(name,) for name in names]
-        works += [Work(slot, plan.sampler, chain) for chain in chains]
+    works = works_of(federation, plans, federation.step, adam)
+    later = {user: plan for user, plan in plans.items() if federation.step + 1 < plan.meta_steps}
+    engine.foresee(works_of(federation, later, federation.step + 1, adam))
     outcomes = list(engine.run(starts, works))
     for slot, (user, plan) in enumerate(plans.items()):
         own = [outcome.adapted for outcome, work in zip(outcomes, works, strict=True) if work.start == slot]

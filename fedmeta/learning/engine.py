@@ -107,6 +107,9 @@ class Serial:
         for learner in self.learners.values():
             learner.shared = shared
 
+    def foresee(self, works: Sequence[Work]) -> None:
+        """Be told of works that come next, to prepare them while others run; here there is nothing to prepare."""
+
     def run(self, starts: Sequence[Start], works: Sequence[Work], observe: Sequence[int] = ()) -> Iterator[Outcome]:
         """Yield the outcome of each work, in order; with iterations to observe, scores there and no adapted models."""
         for work in works:
@@ -186,6 +189,9 @@ class Workers:
     def share(self, shared: Tensor) -> None:
         """As `Serial.share`."""
         self.shared.copy_(shared)
+
+    def foresee(self, works: Sequence[Work]) -> None:
+        """As `Serial.foresee`."""
 
     def run(self, starts: Sequence[Start], works: Sequence[Work], observe: Sequence[int] = ()) -> Iterator[Outcome]:
         """As `Serial.run`; take all outcomes before the next call, which uses the same memory."""

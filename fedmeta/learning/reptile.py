@@ -88,7 +88,7 @@ class Learner:
             self.network.update_moving_averages(self.network.views(variables), statistics, support[rows])
 
     def project(self, variables: Tensor) -> None:
-        """Bring the variables back into their domain after a step, in place."""
+        """Bring the variables, (..., V), back into their domain after a step, in place."""
 
 
 class Supervised(Learner):

@@ -178,8 +178,9 @@ class Settings(Section):
     threads: Annotated[int, Field(ge=1, le=10_000)] = Field(
         description="most worker processes of one job; --cores caps it"
     )
-    engine: Literal["serial", "workers", "batched", "auto"] = Field(
-        description="how episodes run: serial, workers, batched (GPU), or auto: batched on CUDA, else workers"
+    engine: Literal["serial", "workers", "batched", "batched-tf32", "auto"] = Field(
+        description="how episodes run: serial, workers, batched (GPU), batched-tf32 (its products less exact), or "
+        "auto: batched on CUDA, else workers"
     )
     data: Data = Field(description="the images, and the key that is stamped on some")
     split: Split = Field(description="classes are counted before rotation")
