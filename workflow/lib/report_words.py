@@ -137,7 +137,9 @@ class Words:
                 place = {"scenario": first, "dataset": dataset, "figure": figure}
                 across = self.targets.kind_has(first, dataset, figure, "ACROSS")
                 folder = f"{FIGURES}/{dataset}" if across else f"{FIGURES}/{first}/{dataset}"
-                line = (f"{folder}/figure-{figure}.svg", f"figure {figure}, {display(dataset)}", self.shows(place))
+                defences = ", ".join(self.targets.entry(first, dataset, figure).defences)
+                why = f"{self.shows(place)} Defences: {defences}." if defences else self.shows(place)
+                line = (f"{folder}/figure-{figure}.svg", f"figure {figure}, {display(dataset)}", why)
                 (above if across else below).append(line)
         tables = [("results/tables/comparison.html", "comparison of the scenarios", COMPARISON)]
         if self.targets.compared_with_paper():
