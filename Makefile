@@ -6,13 +6,18 @@ SNAKEMAKE := $(BIN)/snakemake --cores all --resources gpu=1
 # Tests of one file stay together, and files come in the order of tests/conftest.py.
 SIDE_BY_SIDE := -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: run setup test test-slow test-slurm test-slurm-slow mutants bench why lint schema lock clean help
+.PHONY: run report setup test test-slow test-slurm test-slurm-slow mutants bench why lint schema lock clean help
 .DEFAULT_GOAL := run
 
-run: setup ## set up, run the default experiment (config.yaml) and say where the figures are
+run: setup ## set up, run the default experiment (config.yaml) and say where the report is
 	$(SNAKEMAKE)
 	@echo
+	@$(MAKE) --no-print-directory report
 	@echo "Figures:  results/figures/    tables: results/tables/    all metrics: results/metrics.csv"
+
+report: setup ## write results/report.html, all figures and tables of the finished run with captions, in one file
+	@$(SNAKEMAKE) --quiet all --report results/report.html
+	@echo "Report:   results/report.html (open it in a web browser)"
 
 setup: $(VENV)/.installed ## make .venv with the pinned dependencies and the package
 

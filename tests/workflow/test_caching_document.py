@@ -35,6 +35,7 @@ TAKES_FROM = {
     "comparison": ["aggregate"],
     "run_times": ["aggregate"],
     "paper_against_ours": ["aggregate", "run_times"],
+    "page": ["aggregation", "summary", "comparison", "run_times", "paper_against_ours"],
     "figure": ["evaluate", "adapt", "adapt repaired", "detail", "kernel_norms"],
     "figure_across": ["evaluate", "adapt"],
 }

@@ -1,11 +1,13 @@
 """The door to Snakemake: what a call does before the jobs are known, when they are known, and after a failure."""
 
 import gc
+import os
 import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable
 
+from jinja2.defaults import DEFAULT_NAMESPACE
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 from snakemake.io import IOFile
@@ -20,6 +22,8 @@ from workflow.lib.code import Code
 from workflow.lib.homes import Homes, write_homes
 from workflow.lib.jobs import Jobs, typed
 from workflow.lib.raw_data import RawData
+from workflow.lib.report_marks import Marks
+from workflow.lib.report_words import Words
 
 
 def one_line(check: Callable, *arguments) -> None:
@@ -52,13 +56,18 @@ def one_of(names: Iterable[str]) -> str:
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
-def before_all(workflow, jobs: Jobs, homes: Homes, raw: RawData, code: Code) -> None:
-    """Raise WorkflowError about what would end the run late. Jobs that run in processes of their own pass."""
+def before_all(workflow, jobs: Jobs, homes: Homes, raw: RawData, code: Code, marks: Marks) -> None:
+    """Raise WorkflowError about what would end the run late. Jobs that run in processes of their own pass.
+
+    The templates of the report's captions may ask `words` then: Snakemake gives them only what a job is given.
+    """
+    os.environ.update(FEDMETA_SNAKEMAKE=str(os.getpid()))  # stages end when this process does
     # The graph of jobs stays to the end: collecting garbage seldom makes a dry run a twelfth shorter.
     gc.set_threshold(100_000)
     if workflow.is_main_process:
         one_line(preflight.check_place, workflow.basedir)
         one_line(preflight.check_data, jobs, homes, raw, code)
+        DEFAULT_NAMESPACE["words"] = Words(marks)
 
 
 def complete_rules(workflow, code: Code) -> None:

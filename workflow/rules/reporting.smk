@@ -100,7 +100,7 @@ rule paper_against_ours:
     output:
         table="results/tables/{scenario}/paper_against_ours.csv",
         png="results/figures/{scenario}/paper_against_ours.png",
-        svg="results/figures/{scenario}/paper_against_ours.svg",
+        svg=marks.paper("results/figures/{scenario}/paper_against_ours.svg"),
     log:
         "logs/paper_against_ours/{scenario}.log",
     localrule: True
@@ -113,6 +113,23 @@ rule paper_against_ours:
         "../scripts/paper_against_ours.py"
 
 
+rule page:
+    input:
+        table="results/tables/{table}.csv",
+        template="fedmeta/reporting/page.html",
+    output:
+        marks.page("results/tables/{table}.html"),
+    log:
+        "logs/page/{table}.log",
+    localrule: True
+    params:
+        title=lambda w: title_of(w.table),
+    message:
+        "Making a page of the table {wildcards.table}"
+    script:
+        "../scripts/page.py"
+
+
 rule figure:
     input:
         tables=lambda w: targets.paths(w.scenario, w.dataset, w.figure),
@@ -121,7 +138,7 @@ rule figure:
         episodes=lambda w: [each.episode for each in targets.details(w.scenario, w.dataset, w.figure)],
     output:
         png="results/figures/{scenario}/{dataset}/figure-{figure}.png",
-        svg="results/figures/{scenario}/{dataset}/figure-{figure}.svg",
+        svg=marks.figure("results/figures/{scenario}/{dataset}/figure-{figure}.svg"),
     log:
         "logs/figure/{scenario}/{dataset}/{figure}.log",
     localrule: True
@@ -142,7 +159,7 @@ rule figure_across:
         tables=lambda w: targets.paths(jobs.scenarios[0], w.dataset, w.figure),
     output:
         png="results/figures/{dataset}/figure-{figure}.png",
-        svg="results/figures/{dataset}/figure-{figure}.svg",
+        svg=marks.figure_across("results/figures/{dataset}/figure-{figure}.svg"),
     log:
         "logs/figure/{dataset}/{figure}.log",
     localrule: True

@@ -1,4 +1,8 @@
-"""The frontier: the benefit of the federation that each defence keeps, against the lift under its worst attack."""
+"""The frontier: the benefit of the federation that each defence keeps, against the lift under its worst attack.
+
+Good defences are at the upper left: much benefit kept, little lift under the worst attack. Those on the line are beaten
+by no other in both. A defence near benefit 0 is as good as a network that never saw the federation.
+"""
 
 import os
 
