@@ -23,8 +23,8 @@ from fedmeta import plugins
 from fedmeta.plugins import FOLDERS
 from fedmeta.settings.layers import lay, nested, with_table
 
-# The figures that are there: one of each kind, and one whose defence has a repair, or evaluation settings of its own.
-SHOWN = [3, 5, 7, "A5", "A8", "order", "ablation", "delta", "scenarios"]
+# The figures that are there: of each kind of input, and one whose defence has a repair, or evaluation settings.
+SHOWN = [3, 5, 7, "A5", "A8", "order", "ablation", "delta", "glance", "scenarios"]
 # Methods of one's own for other values of keys: copies of the package's.
 OWN_METHODS = (
     ("attack", "one_shot"),

@@ -27,6 +27,7 @@ TAKES_FROM = {
     "evaluate": ["meta_train_after", "stamp"],
     "adapt": ["attack", "stamp"],
     "adapt repaired": ["repair", "stamp"],
+    "detail": ["attack", "stamp"],
     "kernel_norms": ["attack"],
     "aggregation": ["meta_train_after"],
     "aggregate": ["evaluate", "adapt", "adapt repaired"],
@@ -34,7 +35,7 @@ TAKES_FROM = {
     "comparison": ["aggregate"],
     "run_times": ["aggregate"],
     "paper_against_ours": ["aggregate", "run_times"],
-    "figure": ["evaluate", "adapt", "adapt repaired", "kernel_norms"],
+    "figure": ["evaluate", "adapt", "adapt repaired", "detail", "kernel_norms"],
     "figure_across": ["evaluate", "adapt"],
 }
 # The files of the methods that the rules use here.
@@ -45,7 +46,8 @@ METHODS = {
     "meta_train_after": ["federation/aggregation/weighted_sum", "attacks/one_shot"],
     "repair": ["defences/local_meta_training"],
     "adapt": ["defences/fine_tuning", "defences/matching"],
-    "figure": [f"reporting/figures/{kind}" for kind in ("over_rounds", "over_iterations", "over_orders")]
+    "detail": ["defences/fine_tuning", "defences/matching"],
+    "figure": [f"reporting/figures/{kind}" for kind in ("over_rounds", "over_iterations", "over_orders", "glance")]
     + ["reporting/figures/side_by_side", "reporting/figures/over_delta"],
     "figure_across": ["reporting/figures/scenarios"],
 }

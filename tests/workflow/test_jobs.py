@@ -13,7 +13,7 @@ from fedmeta.settings import lay, with_table
 from workflow.lib import preflight
 from workflow.lib.digests import Digests
 from workflow.lib.jobs import Jobs, Place, plain, typed
-from workflow.lib.stages import STAGES
+from workflow.lib.stages import CLIENTS_OWN, STAGES
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_settings_have_one_way_to_be_written(written, meant):
 def params(config: dict) -> dict[tuple[str, str], str]:
     """Return what every job of a config is given, as it would be recorded, by stage and defence."""
     jobs, own = Jobs(config), Place("default", "glyphs")
-    places = {(stage, ""): own for stage in STAGES if stage not in ("repair", "adapt")}
+    places = {(stage, ""): own for stage in STAGES if stage not in CLIENTS_OWN}
     for name in jobs.own("default", "glyphs").defences:
         place = own._replace(defence=name, model="attacked")
         places |= {("adapt", name): place} | ({("repair", name): place} if jobs.repaired(place) else {})

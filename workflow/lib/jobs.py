@@ -10,7 +10,7 @@ import yaml
 from fedmeta import plugins
 from fedmeta.settings import for_dataset, lay, scenarios_of
 from fedmeta.settings.fields import MethodOptions
-from workflow.lib.stages import STAGES
+from workflow.lib.stages import ADAPTED, STAGES
 
 # Lists whose order means nothing, by section.
 UNORDERED = ("rounds", "cases", "iterations")
@@ -113,7 +113,7 @@ class Jobs:
     def methods(self, stage: str, place: Place) -> list[tuple[str, MethodOptions]]:
         """Return (family, options) of the methods that a stage uses; of a reader there are no options."""
         own = self.own(place.scenario, place.dataset)
-        if stage == "adapt":
+        if stage in ADAPTED:
             return [("defence", own.defences[place.defence])]
         if stage == "repair":
             return [("defence", each) for each in own.defences[place.defence].repairs.values()]

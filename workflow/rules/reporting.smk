@@ -117,6 +117,8 @@ rule figure:
     input:
         tables=lambda w: targets.paths(w.scenario, w.dataset, w.figure),
         norms=lambda w: targets.norms(w.scenario, w.dataset, w.figure),
+        keyed=lambda w: [each.keyed for each in targets.details(w.scenario, w.dataset, w.figure)],
+        episodes=lambda w: [each.episode for each in targets.details(w.scenario, w.dataset, w.figure)],
     output:
         png="results/figures/{scenario}/{dataset}/figure-{figure}.png",
         svg="results/figures/{scenario}/{dataset}/figure-{figure}.svg",
@@ -127,6 +129,7 @@ rule figure:
         methods=lambda w: targets.code_of(w.scenario, w.dataset, w.figure, code),
         figure=lambda w: targets.plain_entry(w.scenario, w.dataset, w.figure),
         names=lambda w: targets.names(w.scenario, w.dataset, w.figure),
+        details=lambda w: [each.name for each in targets.details(w.scenario, w.dataset, w.figure)],
         setups=lambda w: targets.setups(w.scenario, w.dataset, w.figure),
     message:
         "{wildcards.scenario}: drawing figure {wildcards.figure} of {wildcards.dataset}"
