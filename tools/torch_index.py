@@ -34,13 +34,15 @@ def option(index: str) -> tuple[str, str]:
 def own_index() -> str:
     """Return the setting of pip, in its files or in the environment, that says where packages come from, if one does.
 
-    Further indices, `extra-index-url`, stay in force beside that of PyTorch, unless one of them is one of PyTorch already.
+    Further indices (`extra-index-url`) stay in force beside PyTorch's, so do not count, unless one is PyTorch's already.
     """
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     ).stdout
     settings = [line.partition("=")[::2] for line in listed.splitlines()]
-    return next((name for name, value in settings if name.endswith((".index-url", ".no-index")) or "pytorch" in value), "")
+    return next(
+        (name for name, value in settings if name.endswith((".index-url", ".no-index")) or "pytorch" in value), ""
+    )
 
 
 def unreachable(index: str) -> str:

@@ -69,6 +69,7 @@ def before_all(workflow, jobs: Jobs, homes: Homes, raw: RawData, code: Code) -> 
     """Raise WorkflowError about what would end the run late. Jobs that run in processes of their own pass."""
     # The graph of jobs stays to the end: collecting garbage seldom makes a dry run a twelfth shorter.
     gc.set_threshold(100_000)
+    os.environ["FEDMETA_SNAKEMAKE"] = str(os.getpid())  # stages end when this process does
     if workflow.is_main_process:
         one_line(preflight.check_place, os.getcwd())
         one_line(preflight.check_data, jobs, homes, raw, code)

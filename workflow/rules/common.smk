@@ -31,10 +31,6 @@ onerror:
     guard.after_failure()
 
 
-# Stages end when this process does.
-os.environ.update(FEDMETA_SNAKEMAKE=str(os.getpid()))
-
-
 wildcard_constraints:
     scenario=guard.one_of(homes.scenarios()),
     dataset=guard.one_of(jobs.readers),
