@@ -34,7 +34,7 @@ def option(index: str) -> tuple[str, str]:
 def own_index() -> str:
     """Return the setting of pip, in its files or in the environment, that says where packages come from, if one does.
 
-    Further indices (`extra-index-url`) stay in force beside PyTorch's, so do not count, unless one is PyTorch's already.
+    Further indices (`extra-index-url`) stay in force beside PyTorch's, so do not count, except another one of PyTorch.
     """
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
