@@ -8,6 +8,7 @@ import pytest
 import yaml
 from helpers.project import copy_project
 
+from fedmeta import plugins
 from fedmeta.settings import with_table
 from workflow.lib.code import Code
 from workflow.lib.homes import Homes
@@ -43,6 +44,7 @@ def versions() -> dict[str, dict[str, str]]:
 def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., set[str]]:
     """Return a function that edits a file and returns the jobs whose code version it changes."""
     monkeypatch.chdir(copy_project(tmp_path / "project"))
+    monkeypatch.setattr(plugins, "ROOT", tmp_path / "project")
     before = versions()
 
     def edit(path: str, old: str = "", new: str = "") -> set[str]:

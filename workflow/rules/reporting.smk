@@ -94,7 +94,7 @@ rule kernel_norms:
 
 rule paper_against_ours:
     input:
-        numbers="fedmeta/paper/numbers.csv",
+        numbers=located("fedmeta/paper/numbers.csv"),
         metrics=rules.aggregate.output[0],
         times=rules.run_times.output[0],
     output:
@@ -116,7 +116,7 @@ rule paper_against_ours:
 rule page:
     input:
         table="results/tables/{table}.csv",
-        template="fedmeta/reporting/page.html",
+        template=located("fedmeta/reporting/page.html"),
     output:
         marks.page("results/tables/{table}.html"),
     log:
@@ -161,7 +161,7 @@ rule figure_across:
         png="results/figures/{dataset}/figure-{figure}.png",
         svg=marks.figure_across("results/figures/{dataset}/figure-{figure}.svg"),
     log:
-        "logs/figure/{dataset}/{figure}.log",
+        "logs/figure_across/{dataset}/{figure}.log",
     localrule: True
     params:
         methods=lambda w: targets.code_of(jobs.scenarios[0], w.dataset, w.figure, code),
