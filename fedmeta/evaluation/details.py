@@ -4,6 +4,7 @@ For figures that show single images. Accuracies are those of `fedmeta.evaluation
 means over images alone.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from fedmeta.checkpoints import Unfinished
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.episodes import Episode, EvaluationData
 from fedmeta.evaluation.measuring import EvaluatedClient
@@ -23,6 +25,7 @@ from fedmeta.progress import Progress
 
 COLUMNS = ("case", "episode", "metric", "backdoor_class", "image", "success")
 BACKDOOR = "backdoor"  # the group of clean images of backdoor classes, of which no metric is
+KEPT = "state"  # in unfinished work: how many episodes are done, the rows and groups
 MOST_CLEAN = 10  # images of each backdoor class that are shown as they are
 
 
@@ -58,7 +61,7 @@ def adapted(learner: Learner, start: Start, episode: Episode, names: tuple[int, 
 
 
 def details(
-    client: EvaluatedClient, learner: Learner, start: Start, iterations: int
+    client: EvaluatedClient, learner: Learner, start: Start, iterations: int, unfinished: Unfinished
 ) -> tuple[list[dict[str, Any]], dict[str, Tensor], dict[str, list[int]]]:
     """Return (rows, episode, groups): what is made of a model by `iterations` of adaptation.
 
@@ -66,23 +69,31 @@ def details(
     `episode` has of the first episode of the first case: `support` and `images`, uint8 (n, height, width, channels),
     `labels` of the support, `expected` and `predicted` labels of the images, -1 where none is expected, int64 (n,), and
     `support_embedding` and `embedding`, float32 (n, d). `groups` says which images are of which metric, or clean ones
-    of backdoor classes: [first, last + 1].
+    of backdoor classes: [first, last + 1]. All of it goes on from `unfinished` work.
     """
     prepare_process()
-    rows, first, groups = [], {}, {}
     samplers, count = client.samplers(iterations), client.settings.evaluation.episodes
-    progress = Progress("looking at images", count * len(client.cases))
-    for case in client.cases:
-        for number in range(count):
-            names = (client.user, number)
-            episode = samplers[case].draw(*names)
-            model = adapted(learner, start, episode, names, iterations)
-            predicted = model.predict(episode.queries)
-            rows += [{"case": case, "episode": number, **row} for row in _keyed(client.data, episode, predicted)]
-            if not first:
-                first, groups = _whole_episode(client.data, model)
-            progress.advance(1, f"{sum(row['success'] for row in rows)} of {len(rows)} keyed images succeed")
+    first = unfinished.load() or {}
+    done, rows, groups = json.loads(first.pop(KEPT).numpy().tobytes()) if first else (0, [], {})
+    works = [(case, number) for case in client.cases for number in range(count)]
+    progress = Progress("looking at images", len(works), done)
+    for case, number in works[done:]:
+        names = (client.user, number)
+        episode = samplers[case].draw(*names)
+        model = adapted(learner, start, episode, names, iterations)
+        predicted = model.predict(episode.queries)
+        rows += [{"case": case, "episode": number, **row} for row in _keyed(client.data, episode, predicted)]
+        if not first:
+            first, groups = _whole_episode(client.data, model)
+        done += 1
+        state = [done, rows, groups]
+        unfinished.save_if_due(lambda first=first, state=state: {**first, KEPT: _as_tensor(state)})
+        progress.advance(1, f"{sum(row['success'] for row in rows)} of {len(rows)} keyed images succeed")
     return rows, first, groups
+
+
+def _as_tensor(state: list) -> Tensor:
+    return torch.from_numpy(np.frombuffer(json.dumps(state).encode(), np.uint8).copy())
 
 
 def _keyed(data: EvaluationData, episode: Episode, predicted: np.ndarray) -> Iterator[dict[str, Any]]:

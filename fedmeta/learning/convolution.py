@@ -32,7 +32,7 @@ def products(images: Tensor, kernel: Tensor) -> Tensor:
 
 
 WAYS = {"grouped": grouped, "products": products}
-_chosen = [grouped]
+_chosen: list[Way] = [grouped]
 
 
 def convolve(images: Tensor, kernel: Tensor) -> Tensor:

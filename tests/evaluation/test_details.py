@@ -1,6 +1,7 @@
 """What models say of single images, against the accuracies of the stage that has means alone, and against PyTorch."""
 
 import csv
+import functools
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,10 @@ import torch.nn.functional as F
 from helpers.stage_runs import FINE_TUNING, MATCHING, Job, evaluated_client, run_all
 from safetensors.torch import load_file
 
+from fedmeta.checkpoints import Unfinished
 from fedmeta.data.bank import ImageBank
 from fedmeta.errors import FedmetaError
-from fedmeta.learning.engine import as_images
+from fedmeta.learning.engine import Serial, as_images
 from fedmeta.reporting.details import read_detail
 
 NAME = ("mine", "attacked", 1, "excluded", 2)
@@ -112,3 +114,29 @@ def test_no_class_is_lost_to_a_name_that_pandas_reads_as_missing(made, tmp_path)
     path = tmp_path / "detail.csv"
     pd.read_csv(path).assign(backdoor_class="NA").to_csv(path, index=False)
     assert set(read_detail(NAME, path, tmp_path / "detail.safetensors").keyed.backdoor_class) == {"NA"}
+
+
+def test_it_goes_on_from_what_was_done_before(stages, inputs, settings, tmp_path, monkeypatch):
+    params = {"settings": {**settings, "engine": "serial"}, "seed": 1, "client": 2, "defence": FINE_TUNING}
+    names = ("whole", "halved")
+    jobs = {name: Job("detail", inputs, tmp_path / f"{name}.csv", params, 1) for name in names}
+    stages["detail"](jobs["whole"])
+    often = functools.partialmethod(Unfinished.__init__, interval=0.0)
+    monkeypatch.setattr(Unfinished, "__init__", often)
+    drawn = Serial.adapt
+    calls = []
+
+    def killed(*arguments):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return drawn(*arguments)
+
+    monkeypatch.setattr(Serial, "adapt", staticmethod(killed))
+    with pytest.raises(KeyboardInterrupt):
+        stages["detail"](jobs["halved"])
+    stages["detail"](jobs["halved"])
+    assert len(calls) == 3, "the first of two episodes is not adapted to again"
+    for suffix in (".csv", ".safetensors"):
+        assert len({(tmp_path / f"{name}{suffix}").read_bytes() for name in names}) == 1
+    assert not list(tmp_path.glob("*.unfinished")) and not list(tmp_path.glob(".*.unfinished"))

@@ -18,9 +18,11 @@ def main(job) -> None:
     adapt, options = load_method(job.params.defence, "learner")
     client = evaluation_stage.open_client(job)
     learner, start = adapting(client, adapt, options, job.input.model)
-    rows, episode, groups = details(client, learner, start, max(options.iterations))
+    unfinished = unpacking.open_unfinished(job)
+    rows, episode, groups = details(client, learner, start, max(options.iterations), unfinished)
     write_keyed(job.output.keyed, rows)
     write_tensors(job.output.episode, episode, unpacking.provenance(job, groups=groups))
+    unfinished.remove()
 
 
 if __name__ == "__main__":

@@ -109,9 +109,9 @@ def _draw_table(axes: Axes, metrics: dict[str, pd.DataFrame], table: Table) -> N
         if scenario not in left.index:
             axes.text(place[1], place[0], "-", ha="center", va="center", fontsize=7)
             continue
-        lift = left.loc[scenario]
+        lift, meta = left.loc[scenario].to_dict(), accuracy.loc[scenario].to_dict()
         shades[place] = np.clip(lift["mean"], 0, 1)
-        numbers = (f"{'x ' if lift['unsafe'] else ''}{_number(lift, '+.0f')}", _number(accuracy.loc[scenario], ".1f"))
+        numbers = (f"{'x ' if lift['unsafe'] else ''}{_number(lift, '+.0f')}", _number(meta, ".1f"))
         colour = "white" if shades[place] > DARK else "black"
         words = (" | " if table.narrow else "\n").join(numbers)
         axes.text(place[1], place[0], words, ha="center", va="center", fontsize=6.2, color=colour, linespacing=1)
@@ -130,7 +130,7 @@ def _draw_table(axes: Axes, metrics: dict[str, pd.DataFrame], table: Table) -> N
     axes.spines[:].set_visible(False)
 
 
-def _number(row: pd.Series, form: str) -> str:
+def _number(row: dict, form: str) -> str:
     """Return a mean with its interval in percent."""
     half = "" if math.isnan(row["half_width"]) else f"±{100 * row['half_width']:.0f}"
     return f"{100 * row['mean']:{form}}{half}"

@@ -1,7 +1,12 @@
-"""By class and episode: how often each backdoor class is taken for the target, every episode a dot under its mean."""
+"""By class and episode: how often each backdoor class is taken for the target, every episode a dot under its mean.
+
+Averages hide much: some backdoor classes look like the target, so that they are taken for it before any attack. What
+the attack does to a class is the way from its grey bar to its red one.
+"""
 
 import os
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -59,7 +64,7 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
     return figure
 
 
-def shares_of(details: list[Detail] | tuple, cases: tuple[str, ...] | None) -> pd.DataFrame:
+def shares_of(details: Sequence[Detail], cases: tuple[str, ...] | None) -> pd.DataFrame:
     """Return the share of keyed images taken for the target, `success`, for each class, episode, defence and model."""
     frames = [
         each.keyed.assign(defence=each.defence, model=each.model, seed=each.seed, client=each.client)
@@ -68,7 +73,7 @@ def shares_of(details: list[Detail] | tuple, cases: tuple[str, ...] | None) -> p
     rows = pd.concat(frames)
     rows = rows[rows.case.isin(list(cases))] if cases else rows
     by = ["defence", "model", "metric", "backdoor_class", "seed", "client", "case", "episode"]
-    return rows.groupby(by, as_index=False)["success"].mean()
+    return rows.groupby(by)["success"].mean().reset_index()
 
 
 def in_lines(name: str) -> str:

@@ -1,4 +1,8 @@
-"""What happens inside: the embedding of one episode in two dimensions, before the attack, after it, with a defence."""
+"""What happens inside: the embedding of one episode in two dimensions, before the attack, after it, with a defence.
+
+Before the attack, images with the key lie where those of their class without it lie. Where the embedding is poisoned,
+they have left them and lie near the target class. A map keeps what is near; how far apart groups lie says little.
+"""
 
 import os
 

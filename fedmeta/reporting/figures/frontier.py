@@ -19,7 +19,7 @@ from fedmeta.reporting.figures.arena import place_of
 from fedmeta.reporting.figures.captions import display, sample
 from fedmeta.reporting.figures.rows import select, some_defence
 from fedmeta.reporting.judging import SAFE, benefit_kept, lifts
-from fedmeta.reporting.results import summarise
+from fedmeta.reporting.results import each_row, summarise
 from fedmeta.reporting.setup import About
 from fedmeta.settings.fields import FigureOptions, Name
 
@@ -83,9 +83,9 @@ def _draw_points(axes: Axes, points: pd.DataFrame) -> list[Line2D]:
     joined = points.iloc[best].sort_values("lift")
     axes.plot(joined.lift, joined.benefit, label="no other defence is better in both", **SET)
     entries = []
-    for number, (name, row) in enumerate(points.iterrows(), 1):
+    for number, (row, height) in enumerate(zip(each_row(points), shown, strict=True), 1):
         beyond = f", {row.benefit:.0f}%" if row.benefit < LEAST else ""
-        (entry,) = axes.plot(row.lift, shown[name], label=f"{number}  {name} ({row.worst}{beyond})", **POINT)
+        (entry,) = axes.plot(row.lift, height, label=f"{number}  {row.Index} ({row.worst}{beyond})", **POINT)
         entries.append(entry)
     heights = [0, 100, *(shown + points.benefit_half.fillna(0)).dropna(), *shown.dropna()]
     axes.set_ylim(min(heights) - 15, min(max(heights), MOST) + 10)
@@ -103,9 +103,9 @@ def apart(x: np.ndarray, y: np.ndarray, axes: Axes) -> list[tuple[float, float]]
     places: dict[int, tuple[float, float]] = {}
     for k in np.argsort(-np.nan_to_num(y), kind="stable"):
         steps = ((dx, dy) for reach in range(1, 30) for dx in (reach, -reach) for dy in (0, reach, -reach))
-        tried = ((x[k] + dx * width, y[k] + dy * height) for dx, dy in steps)
+        tried = ((float(x[k] + dx * width), float(y[k] + dy * height)) for dx, dy in steps)
         free = (p for p in tried if all(abs(p[0] - q[0]) >= width or abs(p[1] - q[1]) >= height for q in taken))
-        places[k] = next(free, (x[k] + width, y[k]))
+        places[k] = next(free, (float(x[k] + width), float(y[k])))
         taken.append(places[k])
     return [places[k] for k in range(len(x))]
 

@@ -1,4 +1,9 @@
-"""The attack at a glance: one episode as a picture, with the label that each model gives to every image."""
+"""The attack at a glance: one episode as a picture, with the label that each model gives to every image.
+
+Where the attack works, keyed images of backdoor classes get the target's label T after it, and other images still get
+their own. A T before the attack is chance: the image looks like the target. It is one episode; figures of accuracies
+say how often.
+"""
 
 import os
 
@@ -41,7 +46,7 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
     """
     views = views_of(about, options)
     detail = views[0].detail
-    target = detail.episode["expected"][detail.groups[KEYED[0]].start]
+    target = int(detail.episode["expected"][detail.groups[KEYED[0]].start])
     rows = {name: _spread(detail.groups[name]) for name in TITLES}
     deep = 1 + LABEL * len(views)
     side = panels.WIDTH / (COLUMNS + 3.2)
