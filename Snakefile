@@ -4,6 +4,9 @@ from snakemake.utils import min_version
 min_version("9.8")
 
 
+report: "workflow/report/workflow.rst"
+
+
 configfile: "config.yaml"
 
 
@@ -18,10 +21,8 @@ guard.complete_rules(workflow, code)
 
 
 rule all:
-    default_target: True
     input:
         targets.figures(),
-        "results/metrics.csv",
-        [f"results/tables/{table}.csv" for table in ("summary", "run_times", "comparison", "aggregation", "rejections")],
-        expand("results/tables/{scenario}/paper_against_ours.csv", scenario=targets.compared_with_paper()),
+        ["results/metrics.csv", "results/tables/aggregation.csv"],
+        expand("results/tables/{table}.{kind}", table=marks.tables(), kind=["csv", "html"]),
     localrule: True

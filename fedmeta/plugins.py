@@ -23,11 +23,12 @@ FOLDERS = {
     "reader": "fedmeta/data/readers",
     "attack": "fedmeta/attacks",
     "aggregation": "fedmeta/federation/aggregation",
+    "learner": "fedmeta/learning/meta",
     "defence": "fedmeta/defences",
     "figure": "fedmeta/reporting/figures",
 }
 # What tells a method from the helpers beside it, and must be in a file of the user's own.
-MARKS = {"reader": "read", "attack": "Options", "aggregation": "Options", "defence": "Options", "figure": "Options"}
+MARKS = dict.fromkeys(FOLDERS, "Options") | {"reader": "read"}
 # The key of an entry of the config that names its method.
 KEYS = dict.fromkeys(FOLDERS, "method") | {"figure": "kind"}
 # What `Options` may be made of, beside the options of other methods.

@@ -41,6 +41,7 @@ def test_methods_are_the_files_that_declare_one():
     assert not {"interface", "learning", "on_top", "own_benign", "poisoned"} & set(plugins.names("attack"))
     assert "glorot_mix" not in plugins.names("defence")
     assert {"fine_tuning", "matching", "local_meta_training"} <= set(plugins.names("defence"))
+    assert plugins.names("learner") == ["fedavg", "fomaml", "reptile"]
     assert plugins.names("reader") == ["glyphs", "image_folder", "mini_imagenet", "omniglot"]
 
 

@@ -29,6 +29,7 @@ SHOWN = [3, 5, 7, "A5", "A8", "order", "ablation", "delta", "glance", "scenarios
 OWN_METHODS = (
     ("attack", "one_shot"),
     ("aggregation", "weighted_sum"),
+    ("learner", "reptile"),
     ("defence", "fine_tuning"),
     ("defence", "matching"),
 )
@@ -52,6 +53,7 @@ OTHER_VALUES = {
     "federation.aggregation.method": "own_weighted_sum.py",
     "model.batch_norm": "running",
     "reptile.adam": "reset",
+    "reptile.learner.method": "own_reptile.py",
     "pretrain.outer_learning_rate": [0.5, 0.2],
     "attack.method": "own_one_shot.py",
     "attack.rounds": [1, 2],

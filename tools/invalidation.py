@@ -15,7 +15,7 @@ from finished import KEYS, Finished  # first: it makes the project's own modules
 from helpers.project import ROOT
 
 DOCUMENT = ROOT / "docs/caching.md"
-TABLES = ("aggregate", "summary", "comparison", "run_times", "paper_against_ours")
+TABLES = ("aggregate", "summary", "comparison", "run_times", "paper_against_ours", "page")
 FIGURES = ("figure", "figure_across")
 RULES = (
     *("resize", "augment", "split", "stamp", "contact_sheet", "pretrain", "attack", "meta_train_after"),

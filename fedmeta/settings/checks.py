@@ -87,10 +87,12 @@ def _validated(config: Mapping[str, Any], prefix: str = "") -> Settings:
     """Return the config as Settings; `prefix` is where the keys stand that were not checked before."""
     whole = _model(Settings, config, prefix)
     aggregation = _options("aggregation", config["federation"]["aggregation"], f"{prefix}federation.aggregation.")
+    learner = _options("learner", config["reptile"]["learner"], f"{prefix}reptile.learner.", needs="MetaTraining")
     defences = expanded(config["defences"])
     return whole.model_copy(
         update={
             "federation": whole.federation.model_copy(update={"aggregation": aggregation}),
+            "reptile": whole.reptile.model_copy(update={"learner": learner}),
             "attack": _attack(config["attack"], f"{prefix}attack."),
             "defences": {name: _defence(whole, entry, f"{prefix}defences.{name}.") for name, entry in defences.items()},
             "figure_table": {

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     Figure = FigureOptions
 else:
     Defence = Figure = dict[str, Any]
+REPTILE = "reptile"  # the paper's learner, which goes without saying
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right", "centre"]
 Colour = Annotated[tuple[Level, ...], Field(strict=False, min_length=1, max_length=3)]
 
@@ -120,6 +121,11 @@ class Reptile(Section):
         description="second moment: reset in each episode, persist from one to the next, or carry (see docs)"
     )
     meta_batch: Annotated[int, Field(ge=1, le=100_000)] = Field(description="B, episodes of a meta-step")
+    learner: Method = Field(
+        description="what is learned from an episode",
+        # Jobs of Reptile are what they were before there were other learners.
+        exclude_if=lambda learner: getattr(learner, "method", None) == REPTILE,
+    )
 
 
 class Pretrain(Section):
@@ -172,8 +178,9 @@ class Settings(Section):
     threads: Annotated[int, Field(ge=1, le=10_000)] = Field(
         description="most worker processes of one job; --cores caps it"
     )
-    engine: Literal["serial", "workers", "batched", "auto"] = Field(
-        description="how episodes run: serial, workers, batched (GPU), or auto: batched on CUDA, else workers"
+    engine: Literal["serial", "workers", "batched", "batched-tf32", "auto"] = Field(
+        description="how episodes run: serial, workers, batched (GPU), batched-tf32 (its products less exact), or "
+        "auto: batched on CUDA, else workers"
     )
     data: Data = Field(description="the images, and the key that is stamped on some")
     split: Split = Field(description="classes are counted before rotation")

@@ -1,5 +1,6 @@
 """The arena and its frontier: cells and points against numbers worked out by hand."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,12 +8,13 @@ import pandas as pd
 import pytest
 from helpers.drawn_metrics import MATCHING, PLAIN, metrics
 from helpers.setups import settings, setup_of
+from matplotlib.figure import Figure
 from scipy import stats
 
 from fedmeta import plugins
 from fedmeta.errors import FedmetaError
 from fedmeta.reporting.figures.arena import place_of, tables_of
-from fedmeta.reporting.figures.frontier import pareto
+from fedmeta.reporting.figures.frontier import LEAST, apart, pareto
 from fedmeta.reporting.judging import accuracies, benefit_kept, lifts
 from fedmeta.reporting.setup import About
 
@@ -163,12 +165,30 @@ def test_many_attacks_have_their_numbers_below_each_other():
 def test_the_frontier_has_the_worst_attack_and_the_benefit_of_each_defence(frame, tmp_path):
     figure = drawing(frame, "frontier", tmp_path / "figure", undefended="fine_tuning")
     (axes,) = figure.axes
-    points = {line.get_marker(): line.get_xydata()[0] for line in axes.get_lines() if str(line.get_marker())[0] == "$"}
+    places = [line.get_xydata()[0] for line in axes.get_lines() if line.get_marker() == "o"]
+    points = {f"${number}$": place for number, place in enumerate(places, 1)}
     worst = lifts(of(frame, "matching"))["mean"].max()
     assert points["$2$"] == pytest.approx([100 * worst, 50])
     assert [points["$1$"][1], points["$3$"][1]] == pytest.approx([100, 0])
-    names = [text.get_text().partition("\n")[0] for text in figure.legends[0].get_texts()]
-    assert names == ["fine_tuning", "matching", "fresh-network"]
+    names = [text.get_text().partition(" (")[0] for text in figure.legends[0].get_texts()]
+    assert names == ["1  fine_tuning", "2  matching", "3  fresh-network"]
+    assert [text.get_text() for text in axes.texts] == ["1", "2", "3"]
+
+
+def test_what_keeps_much_less_than_nothing_is_at_the_edge_and_the_legend_says_how_much(frame, tmp_path):
+    ruined = frame.assign(value=frame.value - 0.7 * ((frame.defence == "matching") & (frame.metric == "meta_testing")))
+    figure = drawing(ruined, "frontier", tmp_path / "figure", undefended="fine_tuning")
+    entry = figure.legends[0].get_texts()[1].get_text()
+    assert entry.startswith("2  matching (") and entry.endswith(", -300%)")
+    heights = [line.get_ydata()[0] for line in figure.axes[0].get_lines() if line.get_marker() == "o"]
+    assert heights == pytest.approx([100, LEAST, 0])
+
+
+def test_numbers_of_points_that_coincide_lie_apart():
+    axes = Figure().subplots()
+    axes.set(xlim=(0, 100), ylim=(0, 100))
+    places = apart(np.full(12, 5.0), np.full(12, 90.0), axes)
+    assert all(max(abs(p[0] - q[0]), abs(p[1] - q[1])) >= 3.5 - 1e-9 for p, q in itertools.combinations(places, 2))
 
 
 def test_where_the_federation_is_worth_nothing_the_frontier_says_so(frame, tmp_path):

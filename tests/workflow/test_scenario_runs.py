@@ -13,7 +13,7 @@ from helpers.project import error_lines
 from helpers.tiniest import call, made, make_project
 
 GATHERED = {"all", "aggregate", "aggregation", "comparison", "summary", "run_times", "paper_against_ours"}
-GATHERED |= {"figure", "figure_across"}
+GATHERED |= {"figure", "figure_across", "page"}
 SHORT = {"fine_tuning": {"iterations": [0, 1]}, "matching": {"iterations": [0, 1], "warm_up": 1}}
 TWO = {"plain": {}, "strong": {"attack": {"boost": 5}}}
 THREE = {"weak": {"attack": {"boost": 1}}, **TWO}  # the new one first, and yet the others keep what they have

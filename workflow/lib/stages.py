@@ -85,6 +85,7 @@ STAGES = {
 }
 
 MODELS = {"pretrained": "pretrain", "attacked": "attack"}  # what a client adapts, and the stage that makes it
+TRAINING = ("pretrain", "attack", "meta_train_after")  # in rounds of the federation
 ADAPTED = ("adapt", "detail")  # of a model that a client adapts, after it has repaired it where the defence says so
 CLIENTS_OWN = ("repair", *ADAPTED)  # what a client does with a model by a defence
 

@@ -81,7 +81,7 @@ rule contact_sheet:
         keyed=takes.output("stamp", "stamp", "attack_training"),
         keyed_classes=takes.output("stamp", "stamp", "attack_training_classes"),
     output:
-        "results/figures/{scenario}/{dataset}/attack-seed-{seed}.png",
+        marks.attack("results/figures/{scenario}/{dataset}/attack-seed-{seed}.png"),
     log:
         "logs/contact_sheet/{scenario}/{dataset}/seed-{seed}.log",
     params:

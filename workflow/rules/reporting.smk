@@ -94,13 +94,13 @@ rule kernel_norms:
 
 rule paper_against_ours:
     input:
-        numbers="fedmeta/paper/numbers.csv",
+        numbers=located("fedmeta/paper/numbers.csv"),
         metrics=rules.aggregate.output[0],
         times=rules.run_times.output[0],
     output:
         table="results/tables/{scenario}/paper_against_ours.csv",
         png="results/figures/{scenario}/paper_against_ours.png",
-        svg="results/figures/{scenario}/paper_against_ours.svg",
+        svg=marks.paper("results/figures/{scenario}/paper_against_ours.svg"),
     log:
         "logs/paper_against_ours/{scenario}.log",
     localrule: True
@@ -113,6 +113,23 @@ rule paper_against_ours:
         "../scripts/paper_against_ours.py"
 
 
+rule page:
+    input:
+        table="results/tables/{table}.csv",
+        template=located("fedmeta/reporting/page.html"),
+    output:
+        marks.page("results/tables/{table}.html"),
+    log:
+        "logs/page/{table}.log",
+    localrule: True
+    params:
+        title=lambda w: title_of(w.table),
+    message:
+        "Making a page of the table {wildcards.table}"
+    script:
+        "../scripts/page.py"
+
+
 rule figure:
     input:
         tables=lambda w: targets.paths(w.scenario, w.dataset, w.figure),
@@ -121,7 +138,7 @@ rule figure:
         episodes=lambda w: [each.episode for each in targets.details(w.scenario, w.dataset, w.figure)],
     output:
         png="results/figures/{scenario}/{dataset}/figure-{figure}.png",
-        svg="results/figures/{scenario}/{dataset}/figure-{figure}.svg",
+        svg=marks.figure("results/figures/{scenario}/{dataset}/figure-{figure}.svg"),
     log:
         "logs/figure/{scenario}/{dataset}/{figure}.log",
     localrule: True
@@ -142,9 +159,9 @@ rule figure_across:
         tables=lambda w: targets.paths(jobs.scenarios[0], w.dataset, w.figure),
     output:
         png="results/figures/{dataset}/figure-{figure}.png",
-        svg="results/figures/{dataset}/figure-{figure}.svg",
+        svg=marks.figure_across("results/figures/{dataset}/figure-{figure}.svg"),
     log:
-        "logs/figure/{dataset}/{figure}.log",
+        "logs/figure_across/{dataset}/{figure}.log",
     localrule: True
     params:
         methods=lambda w: targets.code_of(jobs.scenarios[0], w.dataset, w.figure, code),

@@ -1,4 +1,8 @@
-"""The arena: what each defence leaves of each attack under each server, in tables of cells."""
+"""The arena: what each defence leaves of each attack under each server, in tables of cells.
+
+A defence is only as good as its worst row, and a server as its worst cell: an attacker chooses. Cells with an x are
+unsafe; a dash was not run. Look for columns without an x whose meta-testing accuracy is still high.
+"""
 
 import math
 import os

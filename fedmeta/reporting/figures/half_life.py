@@ -1,4 +1,8 @@
-"""How long the attack lasts: what is left of its lift over episodes of benign training, and when half of it is gone."""
+"""How long the attack lasts: what is left of its lift over episodes of benign training, and when half of it is gone.
+
+The lift that remains is in percent of that right after the attack. A line that never falls to half has no half-life
+within this run: the attack outlives it. A lift that was small from the start makes its share rough: see the intervals.
+"""
 
 import math
 import os

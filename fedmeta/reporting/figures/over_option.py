@@ -1,4 +1,8 @@
-"""Lift and accuracy over an option of the attack, such as the factor of kernel inflation: a line for each defence."""
+"""Lift and accuracy over an option of the attack, such as the factor of kernel inflation: a line for each defence.
+
+A defence that holds has its lift near zero at every value. Where the lift grows while meta-testing stays, the attacker
+gains without being noticed; where both fall, a stronger attack destroys the model instead.
+"""
 
 import os
 

@@ -1,4 +1,9 @@
-"""The undefended attack, with the victim's target class where the attacker expects it and where the victim puts it."""
+"""The undefended attack, with the victim's target class where the attacker expects it and where the victim puts it.
+
+Where attack accuracy is high in one order alone, the backdoor is tied to an output of the network, not to the target
+class: a victim that lists its classes in an order of its own is then not told what the attacker wants. A lift below
+zero means that keyed images go to that output, whichever class is there.
+"""
 
 import os
 

@@ -1,4 +1,8 @@
-"""Scenarios side by side: accuracies right after the attack, after the last round, and at the end of each defence."""
+"""Scenarios side by side: accuracies right after the attack, after the last round, and at the end of each defence.
+
+Scenarios differ where their bars do not overlap. Attack accuracy counts from its tick, the floor: a scenario with a
+higher one need not have the stronger attack. Compare meta-testing, too: a scenario may resist because it learned less.
+"""
 
 import os
 from collections.abc import Sequence

@@ -1,0 +1,50 @@
+"""Tables as web pages that sort by a click and filter, for people; one file each, which asks nothing of the network."""
+
+import csv
+import html
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from fedmeta.errors import FedmetaError
+from fedmeta.files import atomic_path
+
+# Columns that come first, by the name of the table; the others follow.
+FIRST = {
+    "paper_against_ours": (
+        *("figure", "case", "metric", "when", "relation", "paper", "mean", "half_width", "verdict"),
+        *("lift", "lift_half_width", "floor", "defence", "note"),
+    )
+}
+NUMBER = re.compile(r"-?[0-9]+\.[0-9]{4,}")
+TEMPLATE = Path(__file__).with_name("page.html")
+
+
+def write_page(table: str | os.PathLike, title: str, path: str | os.PathLike) -> None:
+    """Write a CSV file as a page with this title. Columns without a value are left out, numbers have three decimals.
+
+    Raises FedmetaError for a file that has no header.
+    """
+    with open(table, newline="") as file:
+        columns, *rows = list(csv.reader(file)) or [[]]
+    if not columns:
+        raise FedmetaError(f"{table} is empty: delete it and run again")
+    first = [name for name in FIRST.get(Path(table).stem, ()) if name in columns]
+    names = [*first, *(name for name in columns if name not in first)]
+    order = [k for k in map(columns.index, names) if not rows or any(row[k] for row in rows)]
+    parts = {"title": html.escape(title), "source": html.escape(os.fspath(table))}
+    parts |= {"head": _row("th", [f"<button>{html.escape(columns[k])}</button>" for k in order])}
+    parts |= {"body": "\n".join(_row("td", [html.escape(_shown(row[k])) for k in order]) for row in rows)}
+    page = re.sub(r"\{\{ (\w+) \}\}", lambda found: parts[found[1]], TEMPLATE.read_text())
+    with atomic_path(path) as temporary:
+        temporary.write_text(page)
+
+
+def _row(tag: str, cells: Sequence[str]) -> str:
+    """Return a row of a table; HTML needs no closing tags there, which makes the page a third smaller."""
+    return "<tr>" + "".join(f"<{tag}>{cell}" for cell in cells)
+
+
+def _shown(cell: str) -> str:
+    return f"{float(cell):.3f}" if NUMBER.fullmatch(cell) else cell
