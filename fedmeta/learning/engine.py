@@ -211,7 +211,7 @@ class Workers:
                 yield Outcome(Start(parameters, second_moment, taken), loss, scores)
         except BrokenProcessPool:
             raise FedmetaError(
-                "a worker process was killed, perhaps for want of memory: run again, with fewer --cores if it recurs"
+                "a worker process was killed, probably out of memory: run again, with fewer --cores if it recurs"
             ) from None
 
 

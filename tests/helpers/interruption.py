@@ -52,8 +52,8 @@ STAGES = {
 
 
 def documented_recovery() -> tuple[str, str]:
-    """The two commands of README's "It was killed": what takes the lock away, and the call that goes on."""
-    section = (ROOT / "README.md").read_text().partition("\n## It was killed\n")[2]
+    """The two commands of docs/troubleshooting.md: what removes the lock, and the call that resumes the run."""
+    section = (ROOT / "docs/troubleshooting.md").read_text().partition("\n## Resuming an interrupted run\n")[2]
     commands = re.search(r"```bash\n(.*?)```", section, re.DOTALL)[1].splitlines()
     unlock, again = (command.partition("#")[0].strip() for command in commands)
     return unlock, again
