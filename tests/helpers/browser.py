@@ -15,7 +15,7 @@ from typing import Any
 
 # The browser without a window, that is: the one with asks the network for updates and the like by itself.
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chrome-headless-shell")
-SECONDS = 20
+SECONDS = 60
 
 
 class Proxy:
