@@ -18,7 +18,7 @@ FIRST = {
     )
 }
 NUMBER = re.compile(r"-?[0-9]+\.([0-9]+)")
-DECIMALS = 3
+MOST_DECIMALS = 3
 TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -49,8 +49,7 @@ def _row(tag: str, cells: Iterable[str]) -> str:
 
 
 def _shown(cells: list[str]) -> list[str]:
-    """Return a column's cells as they are shown: with the same number of decimals if some have more than `DECIMALS`."""
+    """Return a column's cells as they are shown: all its numbers that are not whole with as many decimals."""
     numbers = [NUMBER.fullmatch(cell) for cell in cells]
-    if not any(number and len(number[1]) > DECIMALS for number in numbers):
-        return cells
-    return [f"{float(cell):.{DECIMALS}f}" if number else cell for cell, number in zip(cells, numbers, strict=True)]
+    decimals = min(MOST_DECIMALS, max((len(number[1]) for number in numbers if number), default=0))
+    return [f"{float(cell):.{decimals}f}" if number else cell for cell, number in zip(cells, numbers, strict=True)]

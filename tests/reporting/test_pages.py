@@ -45,7 +45,7 @@ def test_a_page_has_the_table_s_cells_with_numbers_rounded_for_people(tmp_path):
     assert Cells(page(tmp_path, text)).rows == [
         ["what", "mean", "n"],
         ['a, <b> & "c"', "0.123", "3"],
-        ["plain", "-12.500", "0.5"],
+        ["plain", "-12.500", "0.50"],
         ["", "", "1.25"],
     ]
 
