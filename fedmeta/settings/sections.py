@@ -165,7 +165,8 @@ class Settings(Section):
         json_schema_extra={"$comment": "such as [glyphs]; the path of a reader of your own ends in .py"},
     )
     figures: Several[Number | Label] = Field(
-        description="3 to 8 and A1 to A11 as in the paper, order, ablation, delta, scenarios; what they need is run"
+        description="3 to 8 and A1 to A11 as in the paper, order, ablation, delta, glance, embedding, by-class, "
+        "scenarios; a call runs what they need"
     )
     raw_data: Annotated[Name, AfterValidator(path_without_braces)] = Field(
         description="folder of raw images, {raw_data}/omniglot/ and so on; omniglot is downloaded if missing"

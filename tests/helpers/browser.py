@@ -15,7 +15,7 @@ from typing import Any
 
 # The browser without a window, that is: the one with asks the network for updates and the like by itself.
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chrome-headless-shell")
-SECONDS = 20
+SECONDS = 60
 
 
 class Proxy:
@@ -107,14 +107,16 @@ class Browser:
         return value
 
     def frame(self) -> str:
-        """Return the only frame in the page, when it is there."""
+        """Return the only frame in the page, when what it shows is there."""
+        there = "document.readyState === 'complete' && location.href !== 'about:blank'"
         end = time.monotonic() + SECONDS
-        while not (frames := self.call("Page.getFrameTree")["frameTree"].get("childFrames")):
+        while True:
+            frames = self.call("Page.getFrameTree")["frameTree"].get("childFrames", [])
+            with contextlib.suppress(AssertionError):  # it goes on to another page
+                if frames and self.ask(there, frames[0]["frame"]["id"]):
+                    return frames[0]["frame"]["id"]
             assert time.monotonic() < end, "no frame in the page"
             time.sleep(0.05)
-        (frame,) = frames
-        self.wait("document.readyState === 'complete' && location.href !== 'about:blank'", frame["frame"]["id"])
-        return frame["frame"]["id"]
 
     def screenshot(self, path: Path) -> None:
         """Save what the window shows as PNG."""

@@ -41,11 +41,12 @@ def page(tmp_path, text: str, name: str = "table", title: str = "A table") -> st
 
 
 def test_a_page_has_the_table_s_cells_with_numbers_rounded_for_people(tmp_path):
-    text = 'what,mean,n\n"a, <b> & ""c""",0.123456,3\nplain,-12.3456789,0.5\n'
+    text = 'what,mean,n\n"a, <b> & ""c""",0.123456,3\nplain,-12.5,0.5\n,,1.25\n'
     assert Cells(page(tmp_path, text)).rows == [
         ["what", "mean", "n"],
         ['a, <b> & "c"', "0.123", "3"],
-        ["plain", "-12.346", "0.5"],
+        ["plain", "-12.500", "0.50"],
+        ["", "", "1.25"],
     ]
 
 

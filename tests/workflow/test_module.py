@@ -22,6 +22,15 @@ rule all:
         "results/metrics.csv",
 
 
+rule count:
+    input:
+        "{PREPARED}/resized.csv",
+    output:
+        "count.txt",
+    script:
+        "scripts/count.py"
+
+
 module fedmeta:
     snakefile:
         "{ROOT}/Snakefile"
@@ -34,15 +43,6 @@ use rule * from fedmeta as fedmeta_*
 
 onstart:
     fedmeta.onstart()
-
-
-rule count:
-    input:
-        "{PREPARED}/resized.csv",
-    output:
-        "count.txt",
-    script:
-        "scripts/count.py"
 
 
 assert config == {{"mine": 3, "fedmeta": {TINIEST}}}, "its config is left alone"

@@ -11,7 +11,8 @@ from helpers.browser import CHROMIUM, Browser, browsing
 from helpers.tiniest import call, make_project
 
 TWO = {"plain": {}, "strong": {"attack": {"boost": 5}}}
-SHORT = {"fine_tuning": {"iterations": [0, 1]}, "matching": {"iterations": [0, 1], "warm_up": 1}}
+SHORT = {"matching": {"iterations": [0, 1], "warm_up": 1}}
+SHOWN = {"scenarios": {"kind": "scenarios", "defences": ["matching"]}}
 MINE = ("--configfile", "mine.yaml")
 OWN = "results/figures/plain/omniglot/figure-3.svg"
 ACROSS = "results/figures/omniglot/figure-scenarios.svg"
@@ -22,7 +23,7 @@ WIDTHS = {"laptop": (1366, 768), "phone": (390, 844)}
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     folder = make_project(tmp_path_factory.mktemp("report") / "project")
-    settings = {"scenarios": TWO, "figures": [3, "scenarios"], "defences": SHORT}
+    settings = {"scenarios": TWO, "figures": [3, "scenarios"], "defences": SHORT, "figure_table": SHOWN}
     (folder / "mine.yaml").write_text(yaml.safe_dump(settings))
     for options in ((), ("--report", "results/report.html")):
         run = call(folder, "", *MINE, *options)
@@ -39,7 +40,7 @@ def report(project) -> Path:
 def variables(report) -> dict:
     """What the page's script has: results, with caption and labels by path, and categories, by which they are shown."""
     text = report.read_text()
-    found = {name: re.search(rf"^\s*var {name} = (.*);$", text, re.M) for name in ("results", "categories")}
+    found = {name: re.search(rf"^\s*var {name} = (\{{.*\}});$", text, re.M) for name in ("results", "categories")}
     return {name: json.loads(match[1]) for name, match in found.items()}
 
 
@@ -87,7 +88,7 @@ def test_it_is_small_and_a_new_caption_or_look_reruns_nothing(project, report):
     assert "Nothing to be done" in run.stdout + run.stderr
 
 
-def test_with_many_scenarios_it_shows_what_compares_them(project, tmp_path):
+def test_with_many_scenarios_it_shows_what_compares_them(project):
     from fedmeta.settings import with_table
     from workflow.lib.homes import Homes
     from workflow.lib.jobs import Jobs
@@ -121,7 +122,7 @@ def opened(report, tmp_path_factory):
 def browser(request, opened, report) -> Browser:
     browser, _ = opened
     browser.open(report.as_uri(), *WIDTHS[request.param])
-    browser.wait("document.querySelector('#rulegraph canvas, #rulegraph svg')")
+    browser.wait("document.querySelector('#rulegraph canvas') !== null")
     return browser
 
 
@@ -155,7 +156,7 @@ def test_a_figure_shows_beside_its_caption_and_the_caption_links_to_tables(brows
     caption = browser.wait("document.querySelector('nav .prose')?.innerText")
     assert "How to read it." in caption
     click(browser, "comparison of the scenarios")
-    assert browser.wait("document.querySelector('nav .prose').innerText").startswith("Comparison of the scenarios")
+    browser.wait("document.querySelector('nav .prose').innerText.startsWith('Comparison of the scenarios')")
     assert browser.ask("document.querySelector('h1').innerText", browser.frame()) == "Comparison of the scenarios"
 
 
@@ -165,7 +166,7 @@ def test_a_table_sorts_and_filters(browser, project):
     frame = browser.frame()
     with (project / "results/tables/comparison.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) > 20
+    assert len(rows) > 10
 
     def column(name: str) -> list[str]:
         """Return the cells of a column that are to be seen, from the top."""
@@ -182,7 +183,7 @@ def test_a_table_sorts_and_filters(browser, project):
         values = sorted(float(row[name]) for row in rows if row[name])
         empty = [""] * sum(not row[name] for row in rows)
         sort_by(name)
-        assert column(name) == [f"{value:.3f}" if value % 1 else f"{value}" for value in values] + empty
+        assert [cell and float(cell) for cell in column(name)] == [round(value, 3) for value in values] + empty
         sort_by(name)
         shown = [float(cell) for cell in column(name) if cell]
         assert shown == sorted(shown, reverse=True)
@@ -197,7 +198,7 @@ def test_a_table_sorts_and_filters(browser, project):
 def test_the_first_page_has_words_config_and_graph_and_nothing_beside_the_window(browser):
     words = browser.ask("document.querySelector('.prose').innerText")
     assert "A backdoor attack on federated meta-learning" in words
-    assert browser.ask("document.querySelectorAll('.prose tbody tr').length") == 2 * 3, "scenarios and defences"
+    assert browser.ask("document.querySelectorAll('.prose tbody tr').length") == 2 * 2, "with and without the defence"
     browser.ask("document.querySelector('#config').open = true")
     config = yaml.safe_load(browser.ask("document.querySelector('#config pre').innerText"))
     assert config["scenarios"] == TWO
@@ -212,15 +213,16 @@ def test_the_first_page_has_words_config_and_graph_and_nothing_beside_the_window
 def test_nothing_is_asked_of_the_network(opened, report, variables, tmp_path):
     browser, proxy = opened
     browser.open(report.as_uri())
-    browser.wait("document.querySelector('#rulegraph canvas, #rulegraph svg')")
+    browser.wait("document.querySelector('#rulegraph canvas') !== null")
     for path, result in variables["results"].items():
         content = "html" if path.endswith(".html") else "img"
         browser.ask(f"app.setView({{content: '{content}', contentPath: results['{path}'].data_uri}})")
         assert result["data_uri"].startswith("data:")
         if content == "html":
-            browser.frame()
+            title = browser.ask("document.querySelector('h1').innerText", browser.frame())
+            assert title in re.sub("<[^>]+>", "", result["caption"]), path
     browser.ask("app.setView({content: 'stats'})")
-    browser.wait("document.querySelector('#timeline canvas, #timeline svg')")
+    browser.wait("document.querySelector('#timeline canvas') !== null")
     assert proxy.asked == []
     asking = "<img src='http://figures.example/a.png'><script>fetch('https://tables.example/b')</script>"
     (tmp_path / "asking.html").write_text(asking)

@@ -6,6 +6,7 @@ Everything is looked up when the report is written.
 import ast
 import csv
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class Words:
 
     def __init__(self, marks: Marks):
         self.jobs, self.targets, self.marks = marks.jobs, marks.targets, marks
+        self.setup = cache(self.setup)
 
     def scenarios(self, wildcards) -> list[str]:
         """Return the scenario that a result is of, or all of them."""
@@ -105,7 +107,7 @@ class Words:
     def overview(self) -> list[dict[str, str]]:
         """Return what was measured at the end, a line for each scenario, data set and defence, in the first case.
 
-        Numbers are those of comparison.csv, in percent or points, means over clients. No lines where they are too many.
+        Numbers are those of comparison.csv, in percent or points, means over clients. None where there are too many.
         """
         with open("results/tables/comparison.csv") as file:
             rows = list(csv.DictReader(file))
@@ -137,7 +139,7 @@ class Words:
                 place = {"scenario": first, "dataset": dataset, "figure": figure}
                 across = self.targets.kind_has(first, dataset, figure, "ACROSS")
                 folder = f"{FIGURES}/{dataset}" if across else f"{FIGURES}/{first}/{dataset}"
-                defences = ", ".join(self.targets.entry(first, dataset, figure).defences)
+                defences = ", ".join(f"``{name}``" for name in self.targets.entry(first, dataset, figure).defences)
                 why = f"{self.shows(place)} Defences: {defences}." if defences else self.shows(place)
                 line = (f"{folder}/figure-{figure}.svg", f"figure {figure}, {display(dataset)}", why)
                 (above if across else below).append(line)
