@@ -154,7 +154,7 @@ class Batched:
         steps = self.steps_of(learner, len(episodes), support.shape[1:], batches.shape[1:])
         steps.load(variables, second_moments, taken, support, labels, batches)
         wanted, iterations = set(observe), max(observe, default=len(batches))
-        with convolved_by(WAYS[self.way or self.fastest(steps)]):
+        with convolved_by(WAYS[self.way or (self.fastest(steps) if iterations else "grouped")]):
             for iteration in range(iterations + 1):
                 if iteration:
                     steps.take(iteration)

@@ -44,7 +44,7 @@ class InnerSteps:
 
         `support` is (W, n, channels, size, size), `labels` (W, n), `batches` (iterations, W, b).
         """
-        given = (variables, second_moments, taken, support, labels, batches[0])
+        given = (variables, second_moments, taken, support, labels, batches.new_zeros(batches.shape[1:]))
         names = ("variables", "second_moments", "taken", "support", "labels", "rows")
         for name, tensor in zip(names, given, strict=True):
             own = getattr(self, name)
