@@ -17,7 +17,7 @@ run: say setup ## set up, run the default experiment (config.yaml) and say where
 	@$(MAKE) --no-print-directory report
 	@echo "Figures:  results/figures/    tables: results/tables/    all metrics: results/metrics.csv"
 
-report: setup ## write results/report.html, all figures and tables of the finished run with captions, in one file
+report: setup ## write results/report.html: all figures and tables of the finished run, with captions, in one file
 	@$(SNAKEMAKE) --quiet all --report results/report.html
 	@echo "Report:   results/report.html (open it in a web browser)"
 
@@ -26,8 +26,8 @@ ifeq ($(wildcard $(VENV)/.installed),)
 	@echo "First this sets up Python in $(VENV): some 3 minutes, and a download of 0.5 GB of packages (3.5 GB with CUDA)."
 endif
 	@echo "This runs the experiment of config.yaml on letters that it draws itself: some 10 minutes on two cores, without"
-	@echo "any download. What is made already is not made again. Figures go to results/figures, tables to results/tables."
-	@echo "Ctrl-C stops it, make goes on from there. make help lists what else there is."
+	@echo "any download. Results that are up to date are kept. Figures go to results/figures, tables to results/tables."
+	@echo "Ctrl-C stops it, make resumes it. make help lists the other commands."
 	@echo
 
 setup: $(VENV)/.installed ## make .venv with the pinned dependencies and the package
@@ -42,22 +42,22 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 test: setup ## set up and run the tests, on all cores
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
-test-slow: setup ## run the tests that take long, too
+test-slow: setup ## run all tests but those on Slurm, slow ones included
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not slurm'
 
-test-slurm: setup ## run the tests on a Slurm cluster that they start on this machine, as root
+test-slurm: setup ## run the tests on a Slurm cluster, which they start on this machine, as root
 	$(BIN)/python -m pytest -rs -m 'slurm and not slow' tests/slurm
 
-test-slurm-slow: setup ## the same with every mishap at every stage
+test-slurm-slow: setup ## the same, with every mishap at every stage
 	$(BIN)/python -m pytest -rs -m slurm tests/slurm
 
-mutants: setup ## break the code on purpose, one place at a time, and see that a test notices
+mutants: setup ## break the code on purpose, one place at a time, and check that a test notices
 	$(BIN)/python tests/mutants.py
 
-bench: setup ## time episodes against what people write and against the bare convolutions
+bench: setup ## time episodes against a naive implementation and against the bare convolutions
 	$(BIN)/python benchmarks/episodes.py
 
-why: setup ## say which stages would run, and for what reason, without running them
+why: setup ## show which stages would run, and why, without running them
 	@$(SNAKEMAKE) --dry-run | $(BIN)/python workflow/why.py
 
 lint: setup ## check style, types and the workflow's own lint
@@ -65,10 +65,10 @@ lint: setup ## check style, types and the workflow's own lint
 	$(BIN)/pyright
 	$(BIN)/snakemake --lint
 
-lock: setup ## write requirements.lock anew from what is installed
+lock: setup ## update requirements.lock from what is installed
 	$(BIN)/python -m pip freeze --exclude-editable | grep -vE '^(nvidia|cuda|triton)' | sed 's/+cpu$$//' > requirements.lock
 
-schema: setup ## write the config's JSON schema anew from fedmeta/settings
+schema: setup ## update the config's JSON schema from fedmeta/settings
 	$(BIN)/python -m fedmeta.settings > workflow/schemas/config.schema.json
 
 clean: ## remove the environment, the prepared data and the results
