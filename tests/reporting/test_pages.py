@@ -3,6 +3,7 @@
 from html.parser import HTMLParser
 
 import pytest
+from helpers.browser import CHROMIUM, browsing
 
 from fedmeta.errors import FedmetaError
 from fedmeta.reporting.pages import write_page
@@ -70,3 +71,17 @@ def test_the_title_is_text_and_not_markup(tmp_path):
 def test_an_empty_file_is_one_clear_line(tmp_path):
     with pytest.raises(FedmetaError, match=r"table\.csv is empty: delete it and run again"):
         page(tmp_path, "")
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium-headless-shell: apt-get install chromium-headless-shell")
+def test_numbers_sort_by_value_and_words_as_people_count(tmp_path):
+    page(tmp_path, "name,value\nrun 10,-5.5\nRun 9,-12.25\nother,3\n,1000\nzoo,\nrun 1,20\n")
+    seen = "[...document.querySelectorAll('tbody tr')].map(row => row.cells[%d].innerText)"
+    press = "document.querySelectorAll('th button')[%d].click()"
+    numbers, names = ["-12.25", "-5.50", "3", "20", "1000"], ["other", "run 1", "Run 9", "run 10", "zoo"]
+    with browsing(tmp_path / "profile") as (browser, _):
+        browser.open((tmp_path / "table.html").as_uri())
+        for column, expected in ((1, numbers), (0, names), (1, numbers)):
+            for shown in (expected, expected[::-1]):
+                browser.ask(press % column)
+                assert browser.ask(seen % column) == [*shown, ""], "what is empty comes last"
