@@ -88,7 +88,7 @@ def test_a_script_reruns_its_rule_and_what_follows(finished):
 def test_the_papers_numbers_are_an_input_of_their_table_alone(finished):
     path = "fedmeta/paper/numbers.csv"
     with finished.edited(path, (finished.folder / path).read_text().replace(",78,", ",79,")):
-        assert finished.dry_run() == {"paper_against_ours": 1}
+        assert finished.dry_run() == {"paper_against_ours": 1, "page": 1}
 
 
 def test_touching_everything_reruns_nothing(finished):

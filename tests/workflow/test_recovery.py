@@ -16,7 +16,7 @@ from helpers.tiniest import EXCLUDED, call, command, made, make_project
 from fedmeta.made import read_record
 
 FOLLOWS = ["attack", "meta_train_after", "evaluate", "aggregate", "figure", "run_times", "summary", "comparison"]
-FOLLOWS += ["aggregation", "paper_against_ours", "all"]
+FOLLOWS += ["aggregation", "paper_against_ours", *["page"] * 5, "all"]
 PRETRAINED = f"{EXCLUDED}/pretrained.safetensors"
 SCRIPTS = ("resize", "augment", "split", "stamp", "pretrain", "attack", "meta_train_after", "evaluate", "aggregate")
 
@@ -153,7 +153,7 @@ def test_a_file_that_was_edited_is_made_again_and_not_built_upon(project, finish
 
 def test_without_snakemakes_records_nothing_is_taken_on_trust(project, finished):
     shutil.rmtree(project / ".snakemake")
-    assert len(planned(project)[0]) == 17
+    assert len(planned(project)[0]) == 22
     jobs, _ = planned(project, PRETRAINED)
     assert jobs == ["augment", "pretrain", "resize", "split"]
     assert_recovers(project, finished, PRETRAINED)
