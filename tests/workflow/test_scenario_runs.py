@@ -157,7 +157,7 @@ def test_methods_of_ones_own_need_no_edit_and_rerun_nothing(project):
     # An edit of one of them concerns what it has made, and no more.
     file = files["defence"]
     file.write_text(file.read_text().replace("normal(0, ", "normal(0.0001, "))
-    assert planned(project, *MINE) == {"adapt": 3}
+    assert planned(project, *MINE) == {"adapt": 5}
     file.write_text(file.read_text().replace("normal(0.0001, ", "nosuch(0, "))
     run = call(project, "", *MINE)
     assert run.returncode != 0
