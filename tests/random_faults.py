@@ -26,7 +26,7 @@ from helpers.tiniest import call, command, made, make_project
 from snakemake.utils import update_config
 
 RULES = ("resize", "augment", "split", "stamp", "pretrain", "attack", "meta_train_after", "evaluate", "aggregate")
-RULES += ("figure", "summary", "comparison", "aggregation", "contact_sheet", "paper_against_ours")
+RULES += ("figure", "summary", "comparison", "aggregation", "contact_sheet", "paper_against_ours", "page")
 TARGETS = (
     "",
     "",

@@ -10,7 +10,8 @@ PARTS = ("Snakefile", "config.yaml", "config", "workflow", "profiles", "fedmeta"
 TINY = ("--configfile", "config/tiny.yaml")
 SIDE_BY_SIDE = ("--config", "threads=1")  # a core for each stage, where there is a GPU for each
 # Files with measured times in them: all others are the same bytes in every run.
-MEASURED = {"run_times.csv", *(f"paper_against_ours.{suffix}" for suffix in ("csv", "png", "svg"))}
+MEASURED = {"run_times.csv", "run_times.html"}
+MEASURED |= {f"paper_against_ours.{suffix}" for suffix in ("csv", "html", "png", "svg")}
 
 
 def is_measured(path: str | Path) -> bool:

@@ -16,7 +16,7 @@ from helpers.tiniest import EXCLUDED, call, command, made, make_project
 from fedmeta.made import read_record
 
 FOLLOWS = ["attack", "meta_train_after", "evaluate", "aggregate", "figure", "run_times", "summary", "comparison"]
-FOLLOWS += ["aggregation", "paper_against_ours", "all"]
+FOLLOWS += ["aggregation", "paper_against_ours", *["page"] * 5, "all"]
 PRETRAINED = f"{EXCLUDED}/pretrained.safetensors"
 SCRIPTS = ("resize", "augment", "split", "stamp", "pretrain", "attack", "meta_train_after", "evaluate", "aggregate")
 
