@@ -21,7 +21,6 @@ guard.complete_rules(workflow, code)
 
 
 rule all:
-    default_target: True
     input:
         targets.figures(),
         ["results/metrics.csv", "results/tables/aggregation.csv"],

@@ -10,6 +10,7 @@ import functools
 import importlib
 import importlib.util
 import sys
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -22,11 +23,12 @@ FOLDERS = {
     "reader": "fedmeta/data/readers",
     "attack": "fedmeta/attacks",
     "aggregation": "fedmeta/federation/aggregation",
+    "learner": "fedmeta/learning/meta",
     "defence": "fedmeta/defences",
     "figure": "fedmeta/reporting/figures",
 }
 # What tells a method from the helpers beside it, and must be in a file of the user's own.
-MARKS = {"reader": "read", "attack": "Options", "aggregation": "Options", "defence": "Options", "figure": "Options"}
+MARKS = dict.fromkeys(FOLDERS, "Options") | {"reader": "read"}
 # The key of an entry of the config that names its method.
 KEYS = dict.fromkeys(FOLDERS, "method") | {"figure": "kind"}
 # What `Options` may be made of, beside the options of other methods.
@@ -82,7 +84,7 @@ def load(family: str, name: str) -> ModuleType:
     path = file_of(family, name)
     if not is_own(name):
         return importlib.import_module(".".join(path.with_suffix("").parts))
-    called = f"fedmeta_own_{family}_{path.stem}"
+    called = f"fedmeta_own_{family}_{path.stem}_{zlib.crc32(path.as_posix().encode()):08x}"  # stems may be the same
     specification = importlib.util.spec_from_file_location(called, path)
     assert specification and specification.loader, "it is a file that ends in .py"
     module = importlib.util.module_from_spec(specification)

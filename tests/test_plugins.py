@@ -41,6 +41,7 @@ def test_methods_are_the_files_that_declare_one():
     assert not {"interface", "learning", "on_top", "own_benign", "poisoned"} & set(plugins.names("attack"))
     assert "glorot_mix" not in plugins.names("defence")
     assert {"fine_tuning", "matching", "local_meta_training"} <= set(plugins.names("defence"))
+    assert plugins.names("learner") == ["fedavg", "fomaml", "reptile"]
     assert plugins.names("reader") == ["glyphs", "image_folder", "mini_imagenet", "omniglot"]
 
 
@@ -57,6 +58,15 @@ def test_constants_are_read_from_the_source(own):
     assert plugins.constant("attack", own, "NOSUCH", 1) == 1
     with pytest.raises(FedmetaError, match="COUNTED must be written as a plain value"):
         plugins.constant("attack", own, "COUNTED", 1)
+
+
+def test_files_of_one_name_are_two_modules(tmp_path):
+    paths = [tmp_path / folder / "mine.py" for folder in ("one", "two")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(f"class Options: pass\ndef repair(): return '{path.parent.name}'\n")
+    modules = [plugins.load("defence", str(path)) for path in paths]
+    assert [sys.modules[module.__name__].repair() for module in modules] == ["one", "two"]
 
 
 def test_a_file_that_cannot_be_imported_is_one_line(own):

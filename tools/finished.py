@@ -23,12 +23,13 @@ from fedmeta import plugins
 from fedmeta.plugins import FOLDERS
 from fedmeta.settings.layers import lay, nested, with_table
 
-# The figures that are there: one of each kind, and one whose defence has a repair, or evaluation settings of its own.
-SHOWN = [3, 5, 7, "A5", "A8", "order", "ablation", "delta", "scenarios"]
+# The figures that are there: of each kind of input, and one whose defence has a repair, or evaluation settings.
+SHOWN = [3, 5, 7, "A5", "A8", "order", "ablation", "delta", "glance", "scenarios"]
 # Methods of one's own for other values of keys: copies of the package's.
 OWN_METHODS = (
     ("attack", "one_shot"),
     ("aggregation", "weighted_sum"),
+    ("learner", "reptile"),
     ("defence", "fine_tuning"),
     ("defence", "matching"),
 )
@@ -52,6 +53,7 @@ OTHER_VALUES = {
     "federation.aggregation.method": "own_weighted_sum.py",
     "model.batch_norm": "running",
     "reptile.adam": "reset",
+    "reptile.learner.method": "own_reptile.py",
     "pretrain.outer_learning_rate": [0.5, 0.2],
     "attack.method": "own_one_shot.py",
     "attack.rounds": [1, 2],

@@ -19,7 +19,7 @@ TABLES = ("aggregate", "summary", "comparison", "run_times", "paper_against_ours
 FIGURES = ("figure", "figure_across")
 RULES = (
     *("resize", "augment", "split", "stamp", "contact_sheet", "pretrain", "attack", "meta_train_after"),
-    *("repair", "evaluate", "adapt", "kernel_norms", "aggregation", *TABLES, *FIGURES),
+    *("repair", "evaluate", "adapt", "detail", "kernel_norms", "aggregation", *TABLES, *FIGURES),
 )
 WORDS = {"tables": TABLES, "figures": FIGURES}
 # What only readers of other data sets reach than glyphs, on which everything is measured.

@@ -44,5 +44,6 @@ class Attack(interface.Attack):
             given,
             second_moments={**before.second_moments, **given.second_moments},
             taken={**before.taken, **given.taken},
+            private={**before.private, **given.private},
             aggregation={**before.aggregation, **given.aggregation},
         )

@@ -60,7 +60,10 @@ class Training(NamedTuple):
 
 
 class Attack:
-    """An attack with its options and data. What is not overridden is as for a benign user."""
+    """An attack with its options and data. What is not overridden is as for a benign user in Reptile.
+
+    An attacker's outer step is Reptile's whatever learner benign users have: it sends a model that it has trained.
+    """
 
     def __init__(self, options: Any, data: AttackData):
         self.options, self.data = options, data
@@ -78,7 +81,7 @@ class Attack:
         raise NotImplementedError
 
     def learner(self, user: int) -> Learner | None:
-        """Return how an attacker adapts to an episode; None: as the benign users do.
+        """Return how an attacker adapts to an episode; None: supervised, as users do in Reptile.
 
         In training, `learner.shared` is the shared model of the round, (P,): a loss may depend on it.
         """

@@ -6,33 +6,35 @@ from torch import Tensor
 
 from fedmeta.attacks.interface import AttackData
 from fedmeta.attacks.on_top import OnTop
-from fedmeta.data.episodes import BenignEpisodes, EpisodeShape
+from fedmeta.data.episodes import Sampler
 from fedmeta.data.requirements import require_classes
-from fedmeta.federation.rounds import Federation, LocalTraining, difference, meta_batch
+from fedmeta.federation.rounds import Federation, difference, meta_batch
+from fedmeta.federation.training import benign_plan
 from fedmeta.learning.engine import Serial
-from fedmeta.learning.reptile import Supervised
+from fedmeta.learning.meta.interface import open_meta_training
 
 NAME = "benign training of attackers"  # under which it draws
 
 
-def benign_episodes(data: AttackData, user: int) -> BenignEpisodes:
+def benign_episodes(data: AttackData, user: int) -> Sampler:
     """Return the benign episodes of an attacker. Raises FedmetaError if it has too few classes of its own for them."""
     reptile, pool = data.settings.reptile, data.split.training(user)
     require_classes(pool, reptile.way, f"attack {data.settings.attack.method}: benign training of attacker {user}")
-    shape = EpisodeShape(reptile.way, reptile.shot, reptile.inner_steps, reptile.inner_batch)
-    return BenignEpisodes(data.bank, pool, shape, data.seed, f"{data.stage}: {NAME}")
+    meta_training = open_meta_training(reptile, data.network)
+    return meta_training.episodes(data.bank, pool, data.seed, f"{data.stage}: {NAME}")
 
 
 def benign_update(data: AttackData, user: int, number: int, shared: Tensor) -> Tensor:
     """Return the update, (P,), that an attacker would send in round `number` if it trained as a benign user.
 
-    `shared` is theta_G, (P,). Adam begins anew: the state that an attacker has is that of its poisoned training.
+    `shared` is theta_G, (P,). Adam begins anew: the state that an attacker has is that of its poisoned training. So
+    does what a learner has users keep to themselves.
     """
     after, reptile = data.settings.meta_train_after, data.settings.reptile
-    plan = LocalTraining("own", after.meta_steps, reptile.meta_batch, after.outer_learning_rate)
+    meta_training, pool = open_meta_training(reptile, data.network), data.split.training(user)
+    plan = benign_plan(meta_training, "own", pool, data.seed, user, after.meta_steps, after.outer_learning_rate)
     state = Federation(shared, round=number, local={user: shared.clone()})
-    learner = Supervised(data.network, reptile.inner_learning_rate, reptile.beta2)
-    engine = Serial(learner, {plan.sampler: benign_episodes(data, user)})
+    engine = Serial(meta_training.learner(pool), {plan.sampler: benign_episodes(data, user)})
     while state.step < plan.meta_steps:
         meta_batch(engine, state, {user: plan}, reptile.adam)
     return difference(shared, state.local[user])

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 import numpy as np
-import torch.nn.functional as F
 from torch import Tensor
 
 from fedmeta.defences.interface import Client
 from fedmeta.draws import generator
 from fedmeta.learning.conv4 import MODULES, Conv4, Statistics, norm_pool_relu
+from fedmeta.learning.convolution import convolve
 from fedmeta.learning.engine import as_images
 
 
@@ -28,7 +28,7 @@ def module_outputs(
     """
     x, outputs, used = images, [], []
     for i in range(1, MODULES + 1):
-        x = F.conv2d(x, parameters[f"conv{i}.kernel"], padding=1)
+        x = convolve(x, parameters[f"conv{i}.kernel"])
         given = None if statistics is None else statistics[i - 1]
         x, own = norm_pool_relu(x, parameters[f"norm{i}.gamma"], parameters[f"norm{i}.beta"], given)
         outputs.append(x)

@@ -5,7 +5,8 @@ is fine-tuned by whichever method adapts it. The authors prune the last convolut
 falls below a threshold; here a fixed share is pruned, and optionally of every convolution.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -18,11 +19,20 @@ from fedmeta.settings.fields import Count, MethodOptions
 
 
 class Options(MethodOptions):
-    share: Annotated[float, Field(ge=0, lt=1)] = Field(
+    share: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.5, description="of a module's channels, those that are cut off; at least one is left"
     )
     modules: Literal["last", "all"] = Field("last", description="whose channels are pruned: the last module's or all")
     images: Count = Field(200, description="of the client's own, drawn at random, on which activity is measured")
+
+    def problems(self, own: Any) -> Iterator[tuple[str, str]]:
+        if not pruned(self.share, own.model.filters):
+            yield "share", f"{self.share:g} of {own.model.filters} channels is none: raise it"
+
+
+def pruned(share: float, filters: int) -> int:
+    """Return how many of a module's channels are cut off."""
+    return min(round(share * filters), filters - 1)
 
 
 def repair(model: Start, client: Client, options: Options) -> Start:
@@ -35,7 +45,7 @@ def repair(model: Start, client: Client, options: Options) -> Start:
     views = network.views(model.parameters)
     with torch.no_grad():
         outputs, _ = module_outputs(network, views, images, network.test_statistics(views, images))
-    count = min(round(options.share * network.filters), network.filters - 1)
+    count = pruned(options.share, network.filters)
     dormant = {}
     for i in range(1, MODULES + 1) if options.modules == "all" else [MODULES]:
         dormant[i] = torch.zeros(network.filters, dtype=torch.bool)

@@ -42,7 +42,8 @@ class Client:
     """A benign user with what it has for a repair.
 
     `pool`: the rows of `bank` with its training images, one array for each class. `settings`: engine, model and
-    reptile. `seed`: the run's. `unfinished`: where long work is kept, to go on from after an interruption.
+    reptile. `seed`: the run's. `unfinished`: where long work is kept, to go on from after an interruption. `private`:
+    what the learner has the user keep to itself, see `Federation.private`.
     """
 
     user: int
@@ -53,6 +54,7 @@ class Client:
     seed: int
     threads: int
     unfinished: Unfinished
+    private: Start | None = None
 
     def images(self, each: int | None = None) -> tuple[Tensor, Tensor]:
         """Return (images, classes): float32 (n, channels, height, width) in [0, 1], and each one's class, (n,).

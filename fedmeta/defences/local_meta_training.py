@@ -1,4 +1,4 @@
-"""Meta-training by one benign user alone on the model that it received (App. A.3)."""
+"""Meta-training by one benign user alone on the model that it received (App. A.3), by the learner of the federation."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -7,15 +7,16 @@ from dataclasses import replace
 import numpy as np
 from pydantic import Field
 
-from fedmeta.data.episodes import BenignEpisodes, EpisodeShape
 from fedmeta.defences.interface import Client
 from fedmeta.federation.rounds import Federation, LocalTraining, meta_batch
+from fedmeta.federation.training import benign_plan
 from fedmeta.learning.choice import choose_engine
 from fedmeta.learning.engine import Start
-from fedmeta.learning.reptile import Supervised
+from fedmeta.learning.meta.interface import MetaTraining, open_meta_training
 from fedmeta.progress import Progress
 from fedmeta.settings.fields import Count, MethodOptions, Pair, Rate
 
+META_TRAINS = True  # its jobs depend on the learner of `reptile.learner`, too
 NAME = "local meta-training"  # under which it draws
 
 
@@ -27,32 +28,36 @@ class Options(MethodOptions):
 
 
 def repair(model: Start, client: Client, options: Options) -> Start:
-    """Return the model after Reptile on the client's own classes, as in a round of the federation."""
+    """Return the model after meta-training on the client's own classes, as in a round of the federation."""
     reptile, user = client.settings.reptile, client.user
     steps = math.ceil(options.episodes / reptile.meta_batch)
     rate = options.outer_learning_rate
     rates = np.linspace(*rate, steps).tolist() if isinstance(rate, tuple) else [rate] * steps
-    plan = LocalTraining("own", steps, reptile.meta_batch, rates[0])
+    meta_training = open_meta_training(reptile, client.network)
+    plan = benign_plan(meta_training, "own", client.pool, client.seed, user, steps, rates[0])
     kept = client.unfinished.load()
-    state = Federation.from_tensors(kept) if kept else beginning(model, user)
-    for _ in meta_steps(client, state, plan, rates):
+    state = Federation.from_tensors(kept) if kept else beginning(model, client)
+    for _ in meta_steps(client, state, meta_training, plan, rates):
         client.unfinished.save_if_due(state.tensors)
     # The sum is not always local[user] in single precision: the client's model is its update on top of the shared one.
     return state.start_of(user, state.shared + (state.local[user] - state.shared))
 
 
-def beginning(model: Start, user: int) -> Federation:
-    """Return the state before the first meta-step."""
+def beginning(model: Start, client: Client) -> Federation:
+    """Return the state before the first meta-step, with what the client keeps to itself."""
+    user = client.user
     trained = {"second_moments": {user: model.second_moment}, "taken": {user: model.taken}} if model.taken else {}
+    trained |= {"private": {user: client.private}} if client.private else {}
     return Federation(model.parameters, local={user: model.parameters.clone()}, **trained)
 
 
-def meta_steps(client: Client, state: Federation, plan: LocalTraining, rates: Sequence[float]) -> Iterator[None]:
+def meta_steps(
+    client: Client, state: Federation, meta_training: MetaTraining, plan: LocalTraining, rates: Sequence[float]
+) -> Iterator[None]:
     """Take the meta-steps that are left, each at its own of the `rates` (epsilon), in place; yield after each."""
     reptile = client.settings.reptile
-    shape = EpisodeShape(reptile.way, reptile.shot, reptile.inner_steps, reptile.inner_batch)
-    samplers = {plan.sampler: BenignEpisodes(client.bank, client.pool, shape, client.seed, NAME)}
-    learner = Supervised(client.network, reptile.inner_learning_rate, reptile.beta2)
+    samplers = {plan.sampler: meta_training.episodes(client.bank, client.pool, client.seed, NAME)}
+    learner = meta_training.learner(client.pool)
     progress = Progress(NAME, plan.episodes, state.step * plan.meta_batch)
     with choose_engine(client.settings.engine, learner, samplers, client.threads, 1, plan.meta_batch) as engine:
         while state.step < plan.meta_steps:

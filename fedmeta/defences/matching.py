@@ -77,8 +77,8 @@ class Matching(Learner):
     def split(self, variables: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return views (parameters, gates (way, d), scales (way,)) of the variables."""
         size = self.network.parameter_count
-        gates = variables[size : size + self.gates].unflatten(-1, (self.network.ways, -1))
-        return variables[:size], gates, variables[size + self.gates :]
+        gates = variables[..., size : size + self.gates].unflatten(-1, (self.network.ways, -1))
+        return variables[..., :size], gates, variables[..., size + self.gates :]
 
     def segments(self, iteration: int) -> Segments:
         size = self.network.parameter_count

@@ -49,13 +49,18 @@ def over_iterations(
     `adapt`: the method's function `learner`, see `fedmeta.defences.interface`, with the method's `options`. `model`:
     what its column says, attacked, or clean for the floor; `path`: the model file.
     """
-    reptile = client.settings.reptile
-    learner = adapt(client.network, options, Rates(reptile.inner_learning_rate, reptile.beta2), client.seeds)
-    starts = {model: load_model(client, path, learner=learner)}
+    learner, start = adapting(client, adapt, options, path)
     delta = getattr(options, "delta", None)
     columns = {"experiment": plugins.stem(options.method), "delta": None if isinstance(delta, tuple) else delta}
-    for each in client.measurements(learner, starts, options.iterations, unfinished):
+    for each in client.measurements(learner, {model: start}, options.iterations, unfinished):
         yield metrics_row(client, each, model=each.model, step=each.observed, **columns)
+
+
+def adapting(client: EvaluatedClient, adapt: Callable, options: Any, path: str) -> tuple[Learner, Start]:
+    """Return how a client adapts by a defence, and the model of a file as it starts; arguments as above."""
+    reptile = client.settings.reptile
+    learner = adapt(client.network, options, Rates(reptile.inner_learning_rate, reptile.beta2), client.seeds)
+    return learner, load_model(client, path, learner=learner)
 
 
 def load_model(client: EvaluatedClient, path: str, prefix: str = "", learner: Learner | None = None) -> Start:

@@ -18,6 +18,14 @@ def client_model_to_named(network: Conv4, model: Start, user: int) -> dict[str, 
     return to_named(network, Federation(model.parameters, moments, taken))
 
 
+def read_private(path: str | os.PathLike, user: int) -> Start | None:
+    """Return what a user keeps to itself in the training that made a file: see `Federation.private`."""
+    named, own = read_tensors(path)[0], f"user-{user}.private."
+    if f"{own}taken" not in named:
+        return None
+    return Start(named[f"{own}parameters"], named[f"{own}second_moment"], int(named[f"{own}taken"]))
+
+
 def read_client_model(path: str | os.PathLike, network: Conv4, user: int, prefix: str = "") -> Start:
     """Return the model of a file with the Adam state of one user in it, fresh if it never trained.
 

@@ -13,11 +13,14 @@ from fedmeta.learning.conv4 import Conv4
 
 
 def to_named(network: Conv4, federation: Federation, prefix: str = "") -> dict[str, Tensor]:
-    """Return the shared model by name, kernels as (out, in, height, width), with Adam's and the aggregation's state."""
+    """Return the shared model by name, kernels as (out, in, height, width), with Adam's and the aggregation's state.
+
+    A model with a `prefix` is one of several, from which no training goes on: what users keep private is left out.
+    """
     named = {prefix + name: view.contiguous() for name, view in network.views(federation.shared).items()}
     named |= {f"{prefix}{AGGREGATION}{name}": tensor for name, tensor in federation.aggregation.items()}
-    named |= {f"{prefix}user-{user}.second_moment": moment for user, moment in federation.second_moments.items()}
-    return named | {f"{prefix}user-{user}.taken": torch.tensor(taken) for user, taken in federation.taken.items()}
+    named |= {prefix + name: tensor for name, tensor in federation.adam_tensors().items()}
+    return named if prefix else named | federation.private_tensors()
 
 
 def from_named(network: Conv4, named: Mapping[str, Tensor], prefix: str = "") -> Federation:

@@ -1,5 +1,6 @@
 """Rounds of federated meta-learning (Sec. 2): selection, local training, aggregation."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -19,11 +20,17 @@ def difference(shared: Tensor, local: Tensor) -> Tensor:
     return local - shared
 
 
+def nothing_private() -> Tensor:
+    """Return what most users keep to themselves."""
+    return torch.empty(0)
+
+
 @dataclass(frozen=True)
 class LocalTraining:
-    """What a user does in a round: Reptile on `meta_steps` meta-batches of `meta_batch` (B) episodes.
+    """What a user does in a round: meta-steps on `meta_steps` meta-batches of `meta_batch` (B) episodes.
 
-    `outer_learning_rate` is epsilon; `update(shared, local)` is what the user sends of its local model, (P,).
+    `outer_learning_rate` is epsilon; `update(shared, local)` is what the user sends of its local model, (P,);
+    `private()` is what its model has beyond that, (H,), before it has ever trained.
     """
 
     sampler: str
@@ -31,6 +38,7 @@ class LocalTraining:
     meta_batch: int
     outer_learning_rate: float
     update: Callable[[Tensor, Tensor], Tensor] = difference
+    private: Callable[[], Tensor] = nothing_private
 
     @property
     def episodes(self) -> int:
@@ -45,7 +53,8 @@ class Federation:
     shared: theta_G, (P,); second_moments: Adam's, (P,) by user, after `taken` steps; round: the number of rounds
     aggregated in this stage; step: meta-steps taken in the round under way; local: theta_i, (P,) by user of that
     round; aggregation: the state of the server's method, by name; decisions: what it decided in this stage, as
-    (round from 0, user, weight or 0).
+    (round from 0, user, weight or 0); private: of users who keep a part of their model, that part, (H,), with an Adam
+    state of all of it, (P + H,): they have none in `second_moments`.
     """
 
     shared: Tensor
@@ -56,56 +65,104 @@ class Federation:
     local: dict[int, Tensor] = field(default_factory=dict)
     aggregation: dict[str, Tensor] = field(default_factory=dict)
     decisions: list[tuple[int, int, float]] = field(default_factory=list)
+    private: dict[int, Start] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the state as named tensors, for a file."""
         named = {"shared": self.shared, "progress": torch.tensor([self.round, self.step])}
         named["decisions"] = torch.tensor(self.decisions, dtype=torch.float64).reshape(-1, 3)
         named |= {f"{AGGREGATION}{name}": tensor for name, tensor in self.aggregation.items()}
-        named |= {f"user-{user}.second_moment": moment for user, moment in self.second_moments.items()}
-        named |= {f"user-{user}.taken": torch.tensor(taken) for user, taken in self.taken.items()}
+        named |= self.adam_tensors() | self.private_tensors()
         return named | {f"user-{user}.local": parameters for user, parameters in self.local.items()}
+
+    def adam_tensors(self) -> dict[str, Tensor]:
+        """Return the users' Adam states by name."""
+        named = {f"user-{user}.second_moment": moment for user, moment in self.second_moments.items()}
+        return named | {f"user-{user}.taken": torch.tensor(taken) for user, taken in self.taken.items()}
+
+    def private_tensors(self) -> dict[str, Tensor]:
+        """Return what users keep to themselves by name."""
+        return {
+            f"user-{user}.private.{name}": torch.as_tensor(value)
+            for user, own in self.private.items()
+            for name, value in own._asdict().items()
+        }
 
     @classmethod
     def from_tensors(cls, named: Mapping[str, Tensor]) -> "Federation":
         """Return the state that `tensors` gave."""
-        by_user: dict[str, dict[int, Tensor]] = {"second_moment": {}, "taken": {}, "local": {}}
+        by_user: dict[str, dict[int, Tensor]] = defaultdict(dict)
         for name, tensor in named.items():
             if name.startswith("user-"):
-                user, what = name.removeprefix("user-").split(".")
+                user, what = name.removeprefix("user-").split(".", 1)
                 by_user[what][int(user)] = tensor
         taken = {user: int(count) for user, count in by_user["taken"].items()}
+        moments, counts = by_user["private.second_moment"], by_user["private.taken"]
+        heads = by_user["private.parameters"].items()
+        private = {user: Start(head, moments[user], int(counts[user])) for user, head in heads}
         number, step = named["progress"].tolist()
         own = {n.removeprefix(AGGREGATION): tensor for n, tensor in named.items() if n.startswith(AGGREGATION)}
         rows = named["decisions"].tolist() if "decisions" in named else []
         decisions = [(int(of_round), int(user), weight) for of_round, user, weight in rows]
-        return cls(named["shared"], by_user["second_moment"], taken, number, step, by_user["local"], own, decisions)
+        local = by_user["local"]
+        return cls(named["shared"], by_user["second_moment"], taken, number, step, local, own, decisions, private)
 
     def start_of(self, user: int, parameters: Tensor) -> Start:
         """Return `parameters` with the user's Adam state; a user that never trained has a fresh one."""
         fresh = Start.fresh(parameters)
         return Start(parameters, self.second_moments.get(user, fresh.second_moment), self.taken.get(user, 0))
 
+    def start_of_training(self, user: int, plan: LocalTraining) -> Start:
+        """Return the user's local model, with what it keeps to itself behind it, and its Adam state."""
+        local, own = self.local[user], self.private.get(user)
+        beyond = own.parameters if own else plan.private()
+        if not len(beyond):
+            return self.start_of(user, local)
+        whole = torch.cat([local, beyond])
+        return Start(whole, own.second_moment, own.taken) if own else Start.fresh(whole)
 
-def meta_batch(engine, federation: Federation, plans: Mapping[int, LocalTraining], adam: str) -> list[Outcome]:
-    """Take the next meta-step of each user of `plans` side by side, in place; return the outcomes."""
-    starts = [federation.start_of(user, federation.local[user]) for user in plans]
-    if adam == "reset":
-        starts = [Start.fresh(start.parameters) for start in starts]
+    def moved(self, user: int, after: Start) -> None:
+        """Note what a user has after a meta-step: a model, (P + H,), of which P are its local one, and Adam's state.
+
+        A fresh state need not be kept.
+        """
+        size = len(self.shared)
+        self.local[user] = after.parameters[:size].clone()
+        if len(after.parameters) > size:
+            self.private[user] = after._replace(parameters=after.parameters[size:].clone())
+        elif after.taken:
+            self.second_moments[user], self.taken[user] = after.second_moment, after.taken
+
+
+def works_of(federation: Federation, plans: Mapping[int, LocalTraining], step: int, adam: str) -> list[Work]:
+    """Return the works of a meta-step of this round: the users' episodes, each with the number of its user's model."""
     works = []
     for slot, (user, plan) in enumerate(plans.items()):
-        first = federation.step * plan.meta_batch
+        first = step * plan.meta_batch
         names = [(federation.round, user, first + j) for j in range(plan.meta_batch)]
         chains = [tuple(names)] if adam == "persist" else [(name,) for name in names]
         works += [Work(slot, plan.sampler, chain) for chain in chains]
+    return works
+
+
+def meta_batch(engine, federation: Federation, plans: Mapping[int, LocalTraining], adam: str) -> list[Outcome]:
+    """Take the next meta-step of each user of `plans` side by side, in place; return the outcomes."""
+    starts = [federation.start_of_training(user, plan) for user, plan in plans.items()]
+    if adam == "reset":
+        starts = [Start.fresh(start.parameters) for start in starts]
+    works = works_of(federation, plans, federation.step, adam)
+    later = {user: plan for user, plan in plans.items() if federation.step + 1 < plan.meta_steps}
+    engine.foresee(works_of(federation, later, federation.step + 1, adam))
     outcomes = list(engine.run(starts, works))
     for slot, (user, plan) in enumerate(plans.items()):
         own = [outcome.adapted for outcome, work in zip(outcomes, works, strict=True) if work.start == slot]
         adapted = torch.stack([each.parameters for each in own])
-        federation.local[user] = meta_step(federation.local[user], adapted, plan.outer_learning_rate)
-        if adam != "reset":
-            federation.second_moments[user] = torch.stack([each.second_moment for each in own]).mean(0)
-            federation.taken[user] = own[0].taken
+        model = meta_step(starts[slot].parameters, adapted, plan.outer_learning_rate)
+        if adam == "reset":
+            federation.moved(user, Start.fresh(model))
+        else:
+            second_moment = torch.stack([each.second_moment for each in own]).mean(0)
+            federation.moved(user, Start(model, second_moment, own[0].taken))
     federation.step += 1
     return outcomes
 

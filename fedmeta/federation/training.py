@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
 
 from fedmeta.data.bank import ImageBank
-from fedmeta.data.episodes import BenignEpisodes, EpisodeShape, Sampler
-from fedmeta.data.splits import Split
+from fedmeta.data.episodes import Sampler
+from fedmeta.data.splits import Pool, Split
 from fedmeta.federation.rounds import Federation, LocalTraining, run_round
 from fedmeta.federation.server import Server
 from fedmeta.learning.choice import choose_engine
 from fedmeta.learning.conv4 import Conv4
 from fedmeta.learning.engine import Outcome
+from fedmeta.learning.meta.interface import MetaTraining, open_meta_training
 from fedmeta.learning.reptile import Learner, Supervised
 from fedmeta.progress import Progress
 from fedmeta.settings import Settings
@@ -23,7 +25,7 @@ Plans = dict[int, LocalTraining]  # what each user of a round does
 
 
 class Programme(NamedTuple):
-    """The rounds of a stage; the episodes that they name; learners by sampler, where not those of benign users."""
+    """The rounds of a stage; the episodes that they name; learners of attackers by sampler, where not `Supervised`."""
 
     rounds: Sequence[Plans]
     samplers: Mapping[str, Sampler]
@@ -69,24 +71,39 @@ class Stage:
         """All users but the attackers."""
         return [user for user in range(1, self.settings.federation.users + 1) if user not in self.attackers]
 
+    @cached_property
+    def meta_training(self) -> MetaTraining:
+        """How benign users train."""
+        return open_meta_training(self.settings.reptile, self.network)
+
+    @cached_property
+    def pools(self) -> dict[int, Pool]:
+        """The images of each benign user."""
+        return {user: self.split.benign(user, self.included) for user in self.benign_users}
+
     @property
     def benign_samplers(self) -> dict[str, Sampler]:
-        """The meta-training episodes of each benign user, by `sampler_of(user)`."""
-        reptile = self.settings.reptile
-        shape = EpisodeShape(reptile.way, reptile.shot, reptile.inner_steps, reptile.inner_batch)
+        """The episodes of each benign user, by `sampler_of(user)`."""
         return {
-            sampler_of(user): BenignEpisodes(
-                self.bank, self.split.benign(user, self.included), shape, self.seed, self.name
-            )
-            for user in self.benign_users
+            sampler_of(user): self.meta_training.episodes(self.bank, pool, self.seed, self.name)
+            for user, pool in self.pools.items()
         }
+
+    @property
+    def benign_learners(self) -> dict[str, Learner]:
+        """How each benign user adapts to them, by the same names."""
+        return {sampler_of(user): self.meta_training.learner(pool) for user, pool in self.pools.items()}
 
     def benign(self, number: int, meta_steps: int, outer_learning_rate: float, beside: int = 0) -> Plans:
         """Return what the benign users do whom the server selects in round `number`, `beside` so many attackers."""
         count = self.settings.federation.selected - beside
         users = self.server.select(number - self.first_round, self.benign_users, count)
-        meta_batch = self.settings.reptile.meta_batch
-        return {user: LocalTraining(sampler_of(user), meta_steps, meta_batch, outer_learning_rate) for user in users}
+        return {
+            user: benign_plan(
+                self.meta_training, sampler_of(user), self.pools[user], self.seed, user, meta_steps, outer_learning_rate
+            )
+            for user in users
+        }
 
     def train(self, federation: Federation, programme: Programme, save: Callable[[], None]) -> Iterator[None]:
         """Train `federation` in place through the rounds from wherever it stands; yield after each round.
@@ -94,8 +111,8 @@ class Stage:
         `save` is called after each meta-step, when `federation` can be gone on from.
         """
         reptile, (rounds, samplers, learners) = self.settings.reptile, programme
-        usual = Supervised(self.network, reptile.inner_learning_rate, reptile.beta2)
-        learners = {**dict.fromkeys(samplers, usual), **learners}
+        poisoned = Supervised(self.network, reptile.inner_learning_rate, reptile.beta2)
+        learners = {**dict.fromkeys(samplers, poisoned), **self.benign_learners, **learners}
         progress = Progress(self.name, *episodes_in(rounds, federation))
 
         def after_step(outcomes: list[Outcome], episodes: int) -> None:
@@ -109,6 +126,14 @@ class Stage:
             for plans in rounds[federation.round :]:
                 run_round(engine, federation, plans, server, reptile.adam, after_step)
                 yield
+
+
+def benign_plan(
+    meta_training: MetaTraining, sampler: str, pool: Pool, seed: int, user: int, meta_steps: int, rate: float
+) -> LocalTraining:
+    """Return what a benign user does who has the images `pool`; `rate` is epsilon."""
+    private = partial(meta_training.private, pool, seed, user)
+    return LocalTraining(sampler, meta_steps, meta_training.meta_batch, rate, private=private)
 
 
 def sampler_of(user: int) -> str:

@@ -12,13 +12,16 @@ from fedmeta.learning.engine import Learners, Serial, Workers
 def choose_engine(
     kind: str, learners: Learners, samplers: Mapping[str, Sampler], threads: int, starts: int, works: int
 ) -> Serial | Workers | Batched:
-    """Return the engine called `kind`: serial, workers, batched, or auto (batched on CUDA, else workers).
+    """Return the engine called `kind`: serial, workers, batched, batched-tf32, or auto (batched on CUDA, else workers).
+
+    With batched-tf32 a GPU rounds what it multiplies to TensorFloat-32, 10 bits for 23, which is faster; without, not.
 
     `threads`: worker processes; `starts` and `works`: as for `Workers`.
     """
     if kind == "auto":
         kind = "batched" if torch.cuda.is_available() else "workers"
-    if kind == "batched":
+    if kind.startswith("batched"):
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = kind == "batched-tf32"
         return Batched(learners, samplers, "cuda" if torch.cuda.is_available() else "cpu")
     if kind == "serial" or threads == 1:
         return Serial(learners, samplers)

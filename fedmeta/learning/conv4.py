@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedmeta.learning import cpu_kernels
+from fedmeta.learning.convolution import convolve
 from fedmeta.learning.cpu_embedding import CpuEmbedding
 
 MODULES = 4
@@ -112,7 +113,7 @@ class Conv4(NamedTuple):
         """
         x, used = images, []
         for i in range(MODULES):
-            x = F.conv2d(x, parameters[f"conv{i + 1}.kernel"], padding=1)
+            x = convolve(x, parameters[f"conv{i + 1}.kernel"])
             given = None if statistics is None else statistics[i]
             x, own = norm_pool_relu(x, parameters[f"norm{i + 1}.gamma"], parameters[f"norm{i + 1}.beta"], given)
             used.append(own)

@@ -30,7 +30,10 @@ Learners = Learner | Mapping[str, Learner]
 
 
 class Start(NamedTuple):
-    """A model to adapt, (P,), and Adam's state: the second moment, (P,), after `taken` steps."""
+    """A model to adapt, (P,), and Adam's state: the second moment, (P,), after `taken` steps.
+
+    What a user keeps beyond the network's parameters follows them, in both: see `Learner.carried`.
+    """
 
     parameters: Tensor
     second_moment: Tensor
@@ -104,6 +107,9 @@ class Serial:
         for learner in self.learners.values():
             learner.shared = shared
 
+    def foresee(self, works: Sequence[Work]) -> None:
+        """Be told of works that come next, to prepare them while others run; here there is nothing to prepare."""
+
     def run(self, starts: Sequence[Start], works: Sequence[Work], observe: Sequence[int] = ()) -> Iterator[Outcome]:
         """Yield the outcome of each work, in order; with iterations to observe, scores there and no adapted models."""
         for work in works:
@@ -122,6 +128,9 @@ class Serial:
                 second_moment[: len(start.second_moment)] = start.second_moment
             episode = self.samplers[work.sampler].draw(*names)
             loss = self.adapt(learner, variables, second_moment, taken, episode, observe, scores)
+            if not observe and len(episode.queries):
+                queries = as_images(episode.queries), torch.from_numpy(episode.expected)
+                variables = learner.outcome(start.parameters, variables, *queries)
             check_finite(variables, names)
             taken += len(episode.batches)
             total = variables if total is None else total + variables
@@ -157,10 +166,10 @@ class Workers:
         """`starts` and `works` are the largest numbers of them in one call; works that are observed do not count."""
         self.serial, self.count = Serial(learners, samplers), count
         self.any_learner = next(iter(self.serial.learners.values()))
-        size = self.any_learner.network.parameter_count
+        size = max(learner.carried for learner in self.serial.learners.values())
         self.starts = torch.zeros(starts, 2, size).share_memory_()
         self.adapted = torch.zeros(works, 2, size).share_memory_()
-        self.shared = torch.zeros(size).share_memory_()
+        self.shared = torch.zeros(self.any_learner.network.parameter_count).share_memory_()
         self.serial.share(self.shared)
 
     def __enter__(self) -> "Workers":
@@ -181,21 +190,28 @@ class Workers:
         """As `Serial.share`."""
         self.shared.copy_(shared)
 
+    def foresee(self, works: Sequence[Work]) -> None:
+        """As `Serial.foresee`."""
+
     def run(self, starts: Sequence[Start], works: Sequence[Work], observe: Sequence[int] = ()) -> Iterator[Outcome]:
         """As `Serial.run`; take all outcomes before the next call, which uses the same memory."""
         for slot, start in zip(self.starts, starts, strict=False):
-            slot[0], slot[1] = start.parameters, start.second_moment
-        calls = [(slot, starts[work.start].taken, work, tuple(observe)) for slot, work in enumerate(works)]
+            slot[0, : len(start.parameters)], slot[1, : len(start.parameters)] = start.parameters, start.second_moment
+        lengths = [len(starts[work.start].parameters) for work in works]
+        calls = [
+            (slot, length, starts[work.start].taken, work, tuple(observe))
+            for slot, (length, work) in enumerate(zip(lengths, works, strict=True))
+        ]
         try:
             for slot, (taken, loss, scores) in enumerate(self.pool.map(_run_in_worker, calls)):
                 if observe:
                     yield Outcome(None, loss, scores)
                     continue
-                parameters, second_moment = self.adapted[slot].clone()
+                parameters, second_moment = self.adapted[slot, :, : lengths[slot]].clone()
                 yield Outcome(Start(parameters, second_moment, taken), loss, scores)
         except BrokenProcessPool:
             raise FedmetaError(
-                "a worker process was killed, perhaps for want of memory: run again, with fewer --cores if it recurs"
+                "a worker process was killed, probably out of memory: run again, with fewer --cores if it recurs"
             ) from None
 
 
@@ -220,14 +236,14 @@ def _follow_parent() -> None:
     os._exit(1)
 
 
-def _run_in_worker(call: tuple[int, int, Work, tuple[int, ...]]) -> tuple[int, float, list]:
-    slot, taken, work, observe = call
+def _run_in_worker(call: tuple[int, int, int, Work, tuple[int, ...]]) -> tuple[int, float, list]:
+    slot, length, taken, work, observe = call
     serial, starts, adapted = _worker
-    start = Start(starts[work.start, 0], starts[work.start, 1], taken)
+    start = Start(starts[work.start, 0, :length], starts[work.start, 1, :length], taken)
     outcome = serial.run_work(start, work, observe)
     if outcome.adapted is None:
         return taken, outcome.loss, outcome.scores
-    adapted[slot, 0], adapted[slot, 1] = outcome.adapted.parameters, outcome.adapted.second_moment
+    adapted[slot, 0, :length], adapted[slot, 1, :length] = outcome.adapted.parameters, outcome.adapted.second_moment
     return outcome.adapted.taken, outcome.loss, []
 
 

@@ -29,6 +29,11 @@ class Learner:
         self.trainer = Trainer(network, learning_rate, beta2)
         self.shared: Tensor | None = None  # (P,): in training the round's shared model, which the engine puts here
 
+    @property
+    def carried(self) -> int:
+        """How many variables pass from one episode to the next: the network's parameters, unless a user keeps more."""
+        return self.network.parameter_count
+
     def start(self, parameters: Tensor, names: Sequence[int]) -> Tensor:
         """Return the variables that the episode of this name starts from; `parameters` is left untouched."""
         return parameters.clone()
@@ -44,6 +49,13 @@ class Learner:
     def predict(self, variables: Tensor, support: Tensor, labels: Tensor, queries: Tensor) -> Tensor:
         """Return the predicted label of each query, (Q,); no query influences another."""
         raise NotImplementedError
+
+    def outcome(self, begun: Tensor, variables: Tensor, queries: Tensor, labels: Tensor) -> Tensor:
+        """Return what comes of an episode of training that has queries, with these labels: the adapted variables.
+
+        `begun` is what the episode began with. Pure, as `loss`.
+        """
+        return variables
 
     def step(
         self,
@@ -76,7 +88,7 @@ class Learner:
             self.network.update_moving_averages(self.network.views(variables), statistics, support[rows])
 
     def project(self, variables: Tensor) -> None:
-        """Bring the variables back into their domain after a step, in place."""
+        """Bring the variables, (..., V), back into their domain after a step, in place."""
 
 
 class Supervised(Learner):

@@ -1,10 +1,12 @@
 """How the results that a figure or a comparison shows came about."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+
+from fedmeta.reporting.details import Detail
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,14 @@ class About:
     """What a figure is about: a data set, and the setup of each scenario that it shows, by the scenario's name.
 
     A kind that does not compare scenarios is given one. `kernel_norms` is the table of `kernel_norms.py`, with the
-    columns seed, scope, model, kernel, norm, fresh_norm, ratio, for kinds that ask for it (`MODELS`).
+    columns seed, scope, model, kernel, norm, fresh_norm, ratio, for kinds that ask for it (`MODELS`). `details` is what
+    models say of single images, for kinds that ask for it (`DETAILS`).
     """
 
     dataset: str
     setups: Mapping[str, Setup]
     kernel_norms: pd.DataFrame | None = None
+    details: Sequence[Detail] = ()
 
     @property
     def setup(self) -> Setup:

@@ -87,10 +87,12 @@ def _validated(config: Mapping[str, Any], prefix: str = "") -> Settings:
     """Return the config as Settings; `prefix` is where the keys stand that were not checked before."""
     whole = _model(Settings, config, prefix)
     aggregation = _options("aggregation", config["federation"]["aggregation"], f"{prefix}federation.aggregation.")
+    learner = _options("learner", config["reptile"]["learner"], f"{prefix}reptile.learner.", needs="MetaTraining")
     defences = expanded(config["defences"])
     return whole.model_copy(
         update={
             "federation": whole.federation.model_copy(update={"aggregation": aggregation}),
+            "reptile": whole.reptile.model_copy(update={"learner": learner}),
             "attack": _attack(config["attack"], f"{prefix}attack."),
             "defences": {name: _defence(whole, entry, f"{prefix}defences.{name}.") for name, entry in defences.items()},
             "figure_table": {
@@ -162,7 +164,7 @@ def _first(errors: list[ErrorDetails], kind: type[Section], values: Mapping[str,
         return _unknown(key, (prefix + ".".join(map(str, sections))).strip(".") or "the config", section.model_fields)
     path, section, value = _walk(kind, values, errors[0]["loc"])
     key = f"config: {prefix}{'.'.join(path)}"
-    rest = errors[0]["loc"][len(path) :]
+    rest = [part for part in errors[0]["loc"][len(path) :] if not str(part).startswith(("dict[", "tuple["))]
     if rest and isinstance(value, Mapping):
         return _about_entry(f"{key}.{rest[0]}", errors[0]["msg"], value.get(rest[0]), rest[-1] == "[key]")
     same = [error for error in errors if _walk(kind, values, error["loc"])[0] == path]

@@ -50,7 +50,8 @@ def lay(below: Mapping[str, Any], above: Mapping[str, Any], place: tuple[str, ..
 
 def options_of(place: tuple[str, ...], name: object) -> set[str]:
     """Return the keys that the options of a method can have; none for a name that no method has."""
-    families = {"attack": "attack", "federation": "aggregation", "figure_table": "figure", "defences": "defence"}
+    families = {"attack": "attack", "federation": "aggregation", "reptile": "learner"}
+    families |= {"figure_table": "figure", "defences": "defence"}
     if not place or place[0] not in families or not isinstance(name, str):
         return set()
     try:

@@ -8,21 +8,24 @@ from pydantic import TypeAdapter
 
 from fedmeta import plugins
 from fedmeta.settings.fields import Section, type_of
-from fedmeta.settings.sections import Settings
+from fedmeta.settings.sections import REPTILE, Reptile, Settings
 
-METHODS = ("attack", "aggregation")  # sections that name a method of the family of their name
+METHODS = ("attack", "aggregation", "learner")  # sections that name a method of the family of their name
 
 
 def part(settings: Mapping[str, Any]) -> Settings:
     """Return the settings of a job, `{section: {key: value}}`, as an object: `part(...).reptile.way`.
 
-    Of `attack` and `federation.aggregation` the methods' own options are returned. What the job was not given is no
-    attribute: it would be read without that an edit of it makes the job run again.
+    Of `attack`, `federation.aggregation` and `reptile.learner` the methods' own options are returned. What the job was
+    not given is no attribute: it would be read without that an edit of it makes the job run again. The paper's learner
+    alone goes without saying.
     """
     return _part(Settings, settings)
 
 
 def _part(kind: type[Section], values: Mapping[str, Any]) -> Any:
+    if kind is Reptile:
+        values = {"learner": {"method": REPTILE}, **values}
     return kind.model_construct(**{key: _value(kind, key, value) for key, value in values.items()})
 
 

@@ -14,9 +14,10 @@ def json_schema() -> dict[str, Any]:
     """Return the schema. Sections below `overrides` and scenarios are the same, but need no key."""
     schema = Settings.model_json_schema()
     sections, properties = schema.setdefault("$defs", {}), schema["properties"]
-    of_method = {family: _methods(family, sections) for family in ("attack", "aggregation", "defence", "figure")}
+    of_method = {family: _methods(family, sections) for family in plugins.FOLDERS if family != "reader"}
     _fill(properties["attack"], of_method["attack"])
     _fill(sections["Federation"]["properties"]["aggregation"], of_method["aggregation"])
+    _fill(sections["Reptile"]["properties"]["learner"], of_method["learner"])
     _of_entries(properties["defences"], of_method["defence"])
     _of_entries(properties["figure_table"], of_method["figure"])
     _drop_titles(schema)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     Figure = FigureOptions
 else:
     Defence = Figure = dict[str, Any]
+REPTILE = "reptile"  # the paper's learner, which goes without saying
 Corner = Literal["top-left", "top-right", "bottom-left", "bottom-right", "centre"]
 Colour = Annotated[tuple[Level, ...], Field(strict=False, min_length=1, max_length=3)]
 
@@ -66,7 +67,7 @@ class Split(Section):
     meta_testing_classes: Count = Field(description="no user trains on them")
     validation_examples: Count = Field(description="held out of each meta-training class")
     target: Name | None = Field(
-        description="the attacker wants its label for keyed images: a class's name, or null to draw one"
+        description="class whose label the attacker wants for keyed images: its name, or null to draw one"
     )
     backdoor: Count | Several[Name] = Field(
         description="classes whose keyed images are to get the target's label: names, or how many to draw"
@@ -76,7 +77,7 @@ class Split(Section):
     attack_training: Count = Field(
         description="examples of each backdoor class that the attacker keys and trains on (from extra/ if there)"
     )
-    attack_validation: Count = Field(description="examples that it never sees, keyed, to measure the attack with")
+    attack_validation: Count = Field(description="keyed examples that it never sees, to measure the attack")
     reserved: Literal["shared", "divided"] = Field(
         description="shared: every benign user has all benign examples of reserved classes; divided: a part each"
     )
@@ -84,17 +85,15 @@ class Split(Section):
 
 class Federation(Section):
     users: Annotated[int, Field(ge=2, le=10_000)] = Field(description="M, the attacker among them")
-    selected: Count = Field(description="M_r users a round, all of whose updates are awaited")
+    selected: Count = Field(description="M_r, users per round; the server waits for all of their updates")
     attacker: Count | Several[Count] = Field(
-        description="this user's number, or a list of several; selected only in attacked rounds"
+        description="number of the attacking user, or a list of several; selected only in attacked rounds"
     )
     weight: Positive | Each[Positive] | None = Field(
-        description="alpha: one number for all users, or a list of one for each; null: 1 / selected"
+        description="alpha: one number for all users, or a list with one for each; null: 1 / selected"
     )
-    secure_aggregation: bool = Field(
-        description="true: users mask their updates, and the server learns nothing but the sum"
-    )
-    aggregation: Method = Field(description="how the server makes one model of the updates")
+    secure_aggregation: bool = Field(description="true: users mask their updates, and the server learns only their sum")
+    aggregation: Method = Field(description="how the server turns the updates into one model")
 
 
 class Model(Section):
@@ -102,7 +101,7 @@ class Model(Section):
         description="of each of the four convolutions; the paper has 64"
     )
     batch_norm: Literal["batch", "running"] = Field(
-        description="batch: statistics of the batch at hand, of the support set at test; running: moving averages"
+        description="batch: statistics of the current batch, of the support set at test; running: moving averages"
     )
 
 
@@ -120,23 +119,28 @@ class Reptile(Section):
         description="second moment: reset in each episode, persist from one to the next, or carry (see docs)"
     )
     meta_batch: Annotated[int, Field(ge=1, le=100_000)] = Field(description="B, episodes of a meta-step")
+    learner: Method = Field(
+        description="what is learned from an episode",
+        # Jobs of Reptile are what they were before there were other learners.
+        exclude_if=lambda learner: getattr(learner, "method", None) == REPTILE,
+    )
 
 
 class Pretrain(Section):
-    rounds: Count = Field(description="of which the attacker is in none")
+    rounds: Count = Field(description="in total, all without the attacker")
     meta_steps: Count = Field(description="of each selected user in a round; E = meta_steps x meta_batch episodes")
     outer_learning_rate: Pair[Rate] = Field(description="epsilon, from the first to the last round")
 
 
 class MetaTrainAfter(Section):
-    rounds: Annotated[int, Field(ge=2, le=1_000_000)] = Field(description="in all; round 1 is the attacked one")
+    rounds: Annotated[int, Field(ge=2, le=1_000_000)] = Field(description="in total; round 1 is the attacked one")
     meta_steps: Count = Field(description="of each selected user in a round, the attacked round included")
     outer_learning_rate: Rate = Field(description="epsilon of the benign users")
 
 
 class Evaluation(Section):
     episodes: Count = Field(description="of each kind; the paper has 40")
-    episode_seed: Seed = Field(description="another number draws other evaluation episodes and retrains nothing")
+    episode_seed: Seed = Field(description="another number draws other evaluation episodes, without any retraining")
     shot: Shot = Field(
         description="K, training examples of each class",
         json_schema_extra={"$comment": "the matching network's leave-one-out training needs 2"},
@@ -161,19 +165,21 @@ class Settings(Section):
         json_schema_extra={"$comment": "such as [glyphs]; the path of a reader of your own ends in .py"},
     )
     figures: Several[Number | Label] = Field(
-        description="3 to 8 and A1 to A11 as in the paper, order, ablation, delta, scenarios; what they need is run"
+        description="3 to 8 and A1 to A11 as in the paper, order, ablation, delta, glance, embedding, by-class, "
+        "scenarios; a call runs what they need"
     )
     raw_data: Annotated[Name, AfterValidator(path_without_braces)] = Field(
-        description="raw images: {raw_data}/omniglot/ and so on; omniglot is downloaded when it is not there"
+        description="folder of raw images, {raw_data}/omniglot/ and so on; omniglot is downloaded if missing"
     )
     seeds: Several[Seed] = Field(
         description="each seed redraws the reserved classes, the split, the initial weights and all training"
     )
     threads: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        description="most worker processes of one job; --cores caps it"
+        description="maximum number of worker processes of a job; --cores caps it"
     )
-    engine: Literal["serial", "workers", "batched", "auto"] = Field(
-        description="how episodes run: serial, workers, batched (GPU), or auto: batched on CUDA, else workers"
+    engine: Literal["serial", "workers", "batched", "batched-tf32", "auto"] = Field(
+        description="how episodes run: serial, workers, batched (GPU), batched-tf32 (its products less exact), or "
+        "auto: batched on CUDA, else workers"
     )
     data: Data = Field(description="the images, and the key that is stamped on some")
     split: Split = Field(description="classes are counted before rotation")
@@ -185,7 +191,7 @@ class Settings(Section):
     meta_train_after: MetaTrainAfter = Field(description="benign meta-training after the attack")
     evaluation: Evaluation = Field(description="Experiment 1, and the episodes of all experiments")
     defences: dict[Label, Defence] = Field(
-        description="what a benign user does alone with the model it received; those that figures show are evaluated"
+        description="what a benign user does alone with the received model; evaluated if a figure shows it"
     )
     figure_table: dict[Label, Figure] = Field(
         description="figures of your own by name: {mine: {kind: over_iterations, defences: [mine]}}"

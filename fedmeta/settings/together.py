@@ -97,7 +97,8 @@ def _secure_aggregation(own: Settings) -> Problems:
 
 def _methods(own: Settings) -> Problems:
     """What methods themselves say of their options."""
-    sections: dict[str, MethodOptions] = {"federation.aggregation": own.federation.aggregation, "attack": own.attack}
+    sections: dict[str, MethodOptions] = {"federation.aggregation": own.federation.aggregation}
+    sections |= {"reptile.learner": own.reptile.learner, "attack": own.attack}
     for name, entry in own.defences.items():
         sections[f"defences.{name}"] = entry
     for section, whole in sections.items():

@@ -182,4 +182,4 @@ def test_the_attack_and_defences_of_users_run_as_without_it(stages, stage_data, 
         assert tables[0] == tables[1]
     for defence in ("fine_tuning", "matching"):
         rows = list(csv.DictReader((tmp_path / "secure" / f"{defence}.csv").open()))
-        assert {row["model"] for row in rows} == {"clean", "attacked"}
+        assert {row["model"] for row in rows} == {"attacked"}

@@ -35,7 +35,7 @@ SMALL = {
         "matching": {"iterations": [0, 20], "warm_up": 5},
         "matching-local": {"repair": {"episodes": 60}},
     },
-    "figures": [3, 5, 7, "A9"],
+    "figures": [3, 5, 7, "A9", "glance"],
 }
 RUN = "results/default/omniglot/seed-1/excluded"
 # Stages by rule, and by entry of the defences where they have one.
@@ -46,13 +46,14 @@ STAGES = {
     "repair matching-local": f"{RUN}/repair/matching-local/client-2/attacked.safetensors",
     "evaluate": f"{RUN}/evaluate/client-2.csv",
     "adapt fine_tuning": f"{RUN}/adapt/fine_tuning/client-2/attacked.csv",
+    "detail matching": f"{RUN}/detail/matching/client-2/attacked.csv",
     "adapt matching": f"{RUN}/adapt/matching/client-2/attacked.csv",
 }
 
 
 def documented_recovery() -> tuple[str, str]:
-    """The two commands of README's "It was killed": what takes the lock away, and the call that goes on."""
-    section = (ROOT / "README.md").read_text().partition("\n## It was killed\n")[2]
+    """The two commands of docs/troubleshooting.md: what removes the lock, and the call that resumes the run."""
+    section = (ROOT / "docs/troubleshooting.md").read_text().partition("\n## Resuming an interrupted run\n")[2]
     commands = re.search(r"```bash\n(.*?)```", section, re.DOTALL)[1].splitlines()
     unlock, again = (command.partition("#")[0].strip() for command in commands)
     return unlock, again
@@ -93,8 +94,9 @@ class Project:
         """This project with all that it has made, but for the output of `stage`, in another folder."""
         shutil.copytree(self.folder, folder, symlinks=True)
         twin = Project(folder, stage)
-        decisions = twin.target.with_suffix(".decisions.csv")  # which training stages make, too
-        for path in (twin.target, kept(twin.target), record_of(twin.target), decisions, kept(decisions)):
+        seconds = (twin.target.with_suffix(suffix) for suffix in (".decisions.csv", ".safetensors"))
+        second = next((path for path in seconds if path != twin.target and path.exists()), twin.target)
+        for path in (twin.target, kept(twin.target), record_of(twin.target), second, kept(second)):
             path.unlink(missing_ok=True)
         return twin
 

@@ -33,7 +33,13 @@ def predict_naively(parameters, support, queries):
 
 
 def logits_naively(parameters, images, support):
-    """Return the class scores of images that are normalised, module by module, by the support's mean and variance."""
+    """Return the class scores of images, embedded as below."""
+    features = embedded_naively(parameters, images, support)
+    return features @ parameters["classifier.kernel"].T + parameters["classifier.bias"]
+
+
+def embedded_naively(parameters, images, support):
+    """Return the embeddings of images that are normalised, module by module, by the support's mean and variance."""
     for i in range(1, 5):
         kernel, gamma, beta = (parameters[name] for name in (f"conv{i}.kernel", f"norm{i}.gamma", f"norm{i}.beta"))
         images, support = (F.conv2d(each, kernel, padding=1) for each in (images, support))
@@ -46,4 +52,4 @@ def logits_naively(parameters, images, support):
             )
             for each in (images, support)
         )
-    return images.permute(0, 2, 3, 1).flatten(1) @ parameters["classifier.kernel"].T + parameters["classifier.bias"]
+    return images.permute(0, 2, 3, 1).flatten(1)

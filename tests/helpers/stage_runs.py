@@ -27,7 +27,7 @@ SETTINGS = {
     "meta_train_after": {"rounds": 3, "meta_steps": 1},
     "evaluation": {"episodes": 2, "inner_steps": 3, "rounds": [0, 1, 3], "cases": ["a"]},
 }
-STAGES = ("pretrain", "attack", "meta_train_after", "repair", "evaluate", "adapt")
+STAGES = ("pretrain", "attack", "meta_train_after", "repair", "evaluate", "adapt", "detail")
 FINE_TUNING = {"method": "fine_tuning", "iterations": [0, 2, 3]}
 MATCHING = {"method": "matching", "iterations": [0, 2, 3], "warm_up": 1}
 # What is run: jobs by name, each of a stage with params of its own.
@@ -55,10 +55,9 @@ class Job:
         self.rule, self.threads = rule, threads
         params = {**params, "settings": chosen(params["settings"], RULES[rule].settings)}
         self.input, self.output = Namedlist(fromdict=inputs), Namedlist([str(output)])
-        if "decisions" in RULES[rule].outputs:
-            self.output = Namedlist(
-                fromdict={"model": str(output), "decisions": str(output.with_suffix(".decisions.csv"))}
-            )
+        if len(outputs := RULES[rule].outputs) == 2:  # the second one beside the first
+            second = output.with_suffix(".safetensors" if rule == "detail" else ".decisions.csv")
+            self.output = Namedlist(fromdict=dict(zip(outputs, (str(output), str(second)), strict=True)))
         self.params = Namedlist(fromdict=params)
         self.wildcards = Namedlist(fromdict={"dataset": "x", "scope": "excluded", "model": model})
 

@@ -99,3 +99,9 @@ def test_the_engine_is_the_one_that_is_named(network, samplers):
         ("batched", 2, Batched),
     ):
         assert type(choose_engine(kind, learner, samplers, threads, 1, 1)) is expected
+
+
+def test_products_are_rounded_to_tensorfloat_only_where_the_config_says_so(network, samplers):
+    for kind, rounded in (("batched-tf32", True), ("batched", False)):
+        choose_engine(kind, Supervised(network, 1e-3), samplers, 1, 1, 1)
+        assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == (rounded, rounded)

@@ -23,7 +23,7 @@ def shown(figure, *overlays):
 
 def test_every_figure_of_the_paper_and_of_ours_is_in_the_table():
     table = with_table(settings())["figure_table"]
-    assert list(table) == [*NAMES, "order", "ablation", "delta", "scenarios"]
+    assert list(table) == [*NAMES, "order", "ablation", "delta", "glance", "embedding", "by-class", "scenarios"]
     for name in table:
         assert figure_of(name, settings()).kind in plugins.names("figure")
 

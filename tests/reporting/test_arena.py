@@ -1,5 +1,6 @@
 """The arena and its frontier: cells and points against numbers worked out by hand."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,12 +8,13 @@ import pandas as pd
 import pytest
 from helpers.drawn_metrics import MATCHING, PLAIN, metrics
 from helpers.setups import settings, setup_of
+from matplotlib.figure import Figure
 from scipy import stats
 
 from fedmeta import plugins
 from fedmeta.errors import FedmetaError
-from fedmeta.reporting.figures.arena import place_of
-from fedmeta.reporting.figures.frontier import pareto
+from fedmeta.reporting.figures.arena import place_of, tables_of
+from fedmeta.reporting.figures.frontier import LEAST, apart, pareto
 from fedmeta.reporting.judging import accuracies, benefit_kept, lifts
 from fedmeta.reporting.setup import About
 
@@ -120,9 +122,9 @@ def test_places_come_from_the_names_of_scenarios():
     assert place_of("boosted,method=krum,boost=3") == ("boosted", "krum, 3")
 
 
-def drawing(frame, kind, path, **options):
+def drawing(frame, kind, path, scenarios=SCENARIOS, **options):
     method = plugins.load("figure", kind)
-    about = About("omniglot", {name: setup_of(settings()) for name in SCENARIOS})
+    about = About("omniglot", {name: setup_of(settings()) for name in scenarios})
     given = {"kind": kind, "defences": ["fine_tuning", "matching", "fresh-network"], **options}
     return method.draw(frame, method.Options.model_validate(given), about, path)
 
@@ -140,15 +142,53 @@ def test_the_arena_has_a_table_for_each_defence_and_a_cell_for_each_scenario(fra
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figure.png", "figure.svg"]
 
 
+def test_with_one_server_the_arena_is_one_table_of_defences_and_attacks(frame, tmp_path):
+    renamed = frame[~frame.scenario.str.contains("krum")].assign(
+        scenario=lambda rows: rows.scenario.str.partition(",")[0]
+    )
+    figure = drawing(renamed, "arena", tmp_path / "figure", scenarios=("boosted", "mix_aware"))
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["fine_tuning", "matching", "fresh-network"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["boosted", "mix aware"]
+    words = {text.get_position(): text.get_text() for text in axes.texts}
+    assert len(words) == 6
+    for row, worth in enumerate(("92.5±2", "82.5±2", "72.5±2")):
+        assert words[0, row].endswith(f"| {worth}")
+
+
+def test_many_attacks_have_their_numbers_below_each_other():
+    names = [f"attack{number}" for number in range(8)]
+    (table,) = tables_of(["mix"], {name: place_of(name) for name in names})
+    assert not table.narrow and table.columns == names and table.cells["mix", "attack3"] == ("mix", "attack3")
+
+
 def test_the_frontier_has_the_worst_attack_and_the_benefit_of_each_defence(frame, tmp_path):
     figure = drawing(frame, "frontier", tmp_path / "figure", undefended="fine_tuning")
     (axes,) = figure.axes
-    points = {line.get_marker(): line.get_xydata()[0] for line in axes.get_lines() if str(line.get_marker())[0] == "$"}
+    places = [line.get_xydata()[0] for line in axes.get_lines() if line.get_marker() == "o"]
+    points = {f"${number}$": place for number, place in enumerate(places, 1)}
     worst = lifts(of(frame, "matching"))["mean"].max()
     assert points["$2$"] == pytest.approx([100 * worst, 50])
     assert [points["$1$"][1], points["$3$"][1]] == pytest.approx([100, 0])
-    names = [text.get_text().partition("\n")[0] for text in figure.legends[0].get_texts()]
-    assert names == ["fine_tuning", "matching", "fresh-network"]
+    names = [text.get_text().partition(" (")[0] for text in figure.legends[0].get_texts()]
+    assert names == ["1  fine_tuning", "2  matching", "3  fresh-network"]
+    assert [text.get_text() for text in axes.texts] == ["1", "2", "3"]
+
+
+def test_what_keeps_much_less_than_nothing_is_at_the_edge_and_the_legend_says_how_much(frame, tmp_path):
+    ruined = frame.assign(value=frame.value - 0.7 * ((frame.defence == "matching") & (frame.metric == "meta_testing")))
+    figure = drawing(ruined, "frontier", tmp_path / "figure", undefended="fine_tuning")
+    entry = figure.legends[0].get_texts()[1].get_text()
+    assert entry.startswith("2  matching (") and entry.endswith(", -300%)")
+    heights = [line.get_ydata()[0] for line in figure.axes[0].get_lines() if line.get_marker() == "o"]
+    assert heights == pytest.approx([100, LEAST, 0])
+
+
+def test_numbers_of_points_that_coincide_lie_apart():
+    axes = Figure().subplots()
+    axes.set(xlim=(0, 100), ylim=(0, 100))
+    places = apart(np.full(12, 5.0), np.full(12, 90.0), axes)
+    assert all(max(abs(p[0] - q[0]), abs(p[1] - q[1])) >= 3.5 - 1e-9 for p, q in itertools.combinations(places, 2))
 
 
 def test_where_the_federation_is_worth_nothing_the_frontier_says_so(frame, tmp_path):

@@ -44,18 +44,21 @@ def test_its_files_are_the_same_for_the_same_rows(table, tmp_path):
 
 
 def test_kinds_of_the_package_are_modules_with_options_and_helpers_are_none():
-    kinds = ["arena", "frontier", "half_life", "over_delta", "over_iterations", "over_option", "over_orders"]
-    kinds += ["over_rounds", "scenarios", "side_by_side"]
+    kinds = ["arena", "by_class", "embedding", "frontier", "glance", "half_life", "over_delta", "over_iterations"]
+    kinds += ["over_option", "over_orders", "over_rounds", "scenarios", "side_by_side"]
     assert plugins.names("figure") == kinds
     with pytest.raises(FedmetaError, match="no figure called 'panels'"):
         plugins.load("figure", "panels")
     needs = {
-        kind: [n for n in ("ROUNDS", "MODELS", "ACROSS") if plugins.constant("figure", kind, n, False)]
+        kind: [n for n in ("ROUNDS", "MODELS", "DETAILS", "ACROSS") if plugins.constant("figure", kind, n, False)]
         for kind in kinds
     }
     assert {kind: need for kind, need in needs.items() if need} == {
         "arena": ["ACROSS"],
+        "by_class": ["DETAILS"],
+        "embedding": ["DETAILS"],
         "frontier": ["ACROSS"],
+        "glance": ["DETAILS"],
         "half_life": ["ROUNDS", "ACROSS"],
         "over_delta": ["MODELS"],
         "over_option": ["ACROSS"],

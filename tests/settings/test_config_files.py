@@ -31,7 +31,7 @@ def meanings(section: type[Section], values: dict, prefix: str = "") -> Iterator
         yield prefix + name, field.description
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             yield from meanings(field.annotation, values[name], f"{prefix}{name}.")
-        elif name in ("attack", "aggregation"):
+        elif name in ("attack", "aggregation", "learner"):
             kind = plugins.options_type(name, values[name]["method"])
             yield from meanings(kind, values[name], f"{prefix}{name}.")
         elif name == "defences" and not prefix:
@@ -54,7 +54,8 @@ def comments(text: str) -> Iterator[tuple[str, str | None]]:
 UNWRITTEN = {f"defences.{name}.{option}" for name in ("fine_tuning", "matching") for option in ("repair", "evaluation")}
 UNWRITTEN |= {"defences.fine_tuning.delta", "defences.fine_tuning.norms"}
 # The comments say something else: which methods there are, which experiment of the paper it is, or less.
-OTHER = {"attack.method", "federation.aggregation.method", "defences.matching.delta", "defences.matching.norms"}
+OTHER = {"attack.method", "federation.aggregation.method", "reptile.learner.method"}
+OTHER |= {"defences.matching.delta", "defences.matching.norms"}
 OTHER |= {"defences.fine_tuning", "defences.fine_tuning.method", "defences.matching"}
 UNSAID = {"defences.matching.method", "defences.matching.iterations"}  # said of the entry above
 
@@ -73,6 +74,7 @@ def test_every_key_of_the_default_config_is_a_setting_with_that_meaning_and_the_
 def test_options_of_methods_have_in_the_default_config_the_values_that_they_have_without_it():
     default = yaml.safe_load(DEFAULT.read_text())
     sections = [("attack", default["attack"]), ("aggregation", default["federation"]["aggregation"])]
+    sections += [("learner", default["reptile"]["learner"])]
     sections += [("defence", entry) for entry in default["defences"].values()]
     for family, section in sections:
         assert plugins.options(family, section) == plugins.options(family, {"method": section["method"]})
@@ -128,6 +130,7 @@ def test_the_schema_knows_the_options_of_the_methods_and_refuses_a_misspelt_one(
     for change in (
         {"attack": {"bost": 3}},
         {"federation": {"aggregation": {"metod": "weighted_sum"}}},
+        {"reptile": {"learner": {"rate": 0.1}}},
         {"defences": {"matching": {"gate": True}}},
         {"figure_table": {"7": {"defence": ["matching"]}}},
         {"scenarios": {"weak": {"attack": {"bost": 1}}}},
@@ -147,6 +150,7 @@ def test_the_comments_name_the_data_sets_and_methods_that_there_are():
         ("datasets", "reader"),
         ("attack.method", "attack"),
         ("federation.aggregation.method", "aggregation"),
+        ("reptile.learner.method", "learner"),
     ):
         assert all(re.search(rf"\b{name}\b", written[key]) for name in plugins.names(family)), key
     learners = [
@@ -162,6 +166,7 @@ def test_the_comments_name_the_data_sets_and_methods_that_there_are():
         "order",
         "ablation",
         "delta",
+        *("glance", "embedding", "by-class"),
         "scenarios",
     }
     assert all(name in written["figures"] for name in table if name.islower())

@@ -130,7 +130,11 @@ def test_no_value_of_any_key_ends_in_a_traceback(path):
 def said_of_absence(*path: str) -> str:
     """Return how the line about a missing key begins; options of methods have defaults."""
     match path:
-        case ("attack" | "defences", *_, "method") | ("federation", "aggregation", "method"):
+        case (
+            ("attack" | "defences", *_, "method")
+            | ("federation", "aggregation", "method")
+            | ("reptile", "learner", "method")
+        ):
             return f"config: {'.'.join(path)}: it is missing"
         case "defences", name:
             return "config: defences." if name in default_config()["defences"] else ""

@@ -189,7 +189,7 @@ def after_edit(copy: WorkingCopy) -> str:
 
 def documented_recovery() -> str:
     """The commands of docs/slurm.md for a run that was killed, without the last one: the same call again."""
-    section = (ROOT / "docs" / "slurm.md").read_text().partition("## After a kill")[2]
+    section = (ROOT / "docs" / "slurm.md").read_text().partition("## Resuming a killed run")[2]
     *commands, again = re.search(r"```bash\n(.*?)```", section, re.DOTALL)[1].strip().splitlines()
     assert again == "snakemake --workflow-profile profiles/slurm"
     return "\n".join(commands)

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 ATTACKS = ("boosted", "kernel_inflation", "norm_bounded")
 SERVERS = ("weighted_sum", "median", "flame")
-USERS = ("undefended", "mix", "two-modules", "scratch")
+USERS = ("undefended", "mix", "two-modules")
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ MODULE_ROWS = [(path, frozenset(rules)) for path, rules in documented("modules")
 # Keys that some defences do not read, or have an own value of.
 OF_SOME = ("defences.", "figure_table.", "evaluation.episode_seed", "evaluation.target_output")
 # Rules whose jobs use different methods, models that are made at different stages, or different tables.
-VARIED = ("repair", "adapt", "figure", "page")
+VARIED = ("repair", "adapt", "detail", "figure", "page")
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -48,23 +48,27 @@ def assert_whole(finished, again):
 
 def test_a_job_runs_again_where_its_own_files_are_made_again(finished):
     """Counts are of two scopes, one client."""
-    assert finished.jobs["figure"] == 8
+    assert finished.jobs["figure"] == 9
     assert finished.after_key("evaluation.rounds")["figure"] == 1
-    assert finished.after_key("defences.fine_tuning.iterations")["figure"] == 3
-    one_defence = {"adapt": 4, "figure": 1, **dict.fromkeys(TABLES, 1), "page": 4}  # the fifth is of no accuracies
+    assert finished.after_key("defences.fine_tuning.iterations")["figure"] == 4
+    one_defence = {"adapt": 8, "figure": 1, **dict.fromkeys(TABLES, 1), "page": 4}  # the fifth is of no accuracies
     assert finished.after_key("defences.other-episodes.evaluation.episode_seed") == one_defence
-    assert finished.jobs["adapt"] - finished.after_key("evaluation.episode_seed")["adapt"] == 4  # those have their own
+    assert finished.jobs["adapt"] - finished.after_key("evaluation.episode_seed")["adapt"] == 8  # those have their own
     matching = finished.after_key("defences.matching.iterations")["adapt"]
-    assert matching + finished.after_key("defences.fine_tuning.iterations")["adapt"] == finished.jobs["adapt"] == 20
-    assert finished.after_key("defences.matching.scale")["adapt"] == matching - 1  # one has no scales
+    assert matching + finished.after_key("defences.fine_tuning.iterations")["adapt"] == finished.jobs["adapt"] == 40
+    assert finished.after_key("defences.matching.scale")["adapt"] == matching - 2  # one has no scales
+    assert finished.jobs["detail"] == 4  # two defences of two models, in case (a) alone
+    assert (
+        finished.after_key("attack.boost")["detail"] == finished.after_key("defences.matching.warm_up")["detail"] == 2
+    )
     assert finished.jobs["repair"] == 4
     assert finished.after_key("attack.boost")["repair"] == 2  # the clean model is as it was
 
 
 def test_a_method_reruns_the_jobs_that_use_it_and_no_others(finished):
-    assert finished.after_module("fedmeta/defences/fine_tuning.py")["adapt"] == 6
-    assert finished.after_module("fedmeta/defences/matching.py")["adapt"] == 14
-    assert finished.after_module("fedmeta/defences/local_meta_training.py")["adapt"] == 2
+    assert finished.after_module("fedmeta/defences/fine_tuning.py")["adapt"] == 12
+    assert finished.after_module("fedmeta/defences/matching.py")["adapt"] == 28
+    assert finished.after_module("fedmeta/defences/local_meta_training.py")["adapt"] == 4
     assert finished.after_module("fedmeta/reporting/figures/over_rounds.py") == {"figure": 1}
     assert not finished.after_module("fedmeta/attacks/given.py")
 
@@ -75,7 +79,7 @@ def test_the_reader_of_another_data_set_reruns_nothing(finished, path):
 
 
 def test_a_script_reruns_its_rule_and_what_follows(finished):
-    assert finished.after_module("workflow/scripts/figure.py") == {"figure": 8, "figure_across": 1}
+    assert finished.after_module("workflow/scripts/figure.py") == {"figure": 9, "figure_across": 1}
     assert set(finished.after_module("workflow/scripts/evaluate.py")) == {"evaluate", *TABLES, *FIGURES}
     again = finished.after_module("workflow/scripts/training_stage.py")
     assert set(again) == set(RULES) - {"resize", "augment", "split", "stamp", "contact_sheet"}
@@ -84,7 +88,7 @@ def test_a_script_reruns_its_rule_and_what_follows(finished):
 def test_the_papers_numbers_are_an_input_of_their_table_alone(finished):
     path = "fedmeta/paper/numbers.csv"
     with finished.edited(path, (finished.folder / path).read_text().replace(",78,", ",79,")):
-        assert finished.dry_run() == {"paper_against_ours": 1}
+        assert finished.dry_run() == {"paper_against_ours": 1, "page": 1}
 
 
 def test_touching_everything_reruns_nothing(finished):

@@ -27,6 +27,7 @@ TAKES_FROM = {
     "evaluate": ["meta_train_after", "stamp"],
     "adapt": ["attack", "stamp"],
     "adapt repaired": ["repair", "stamp"],
+    "detail": ["attack", "stamp"],
     "kernel_norms": ["attack"],
     "aggregation": ["meta_train_after"],
     "aggregate": ["evaluate", "adapt", "adapt repaired"],
@@ -35,18 +36,19 @@ TAKES_FROM = {
     "run_times": ["aggregate"],
     "paper_against_ours": ["aggregate", "run_times"],
     "page": ["aggregation", "summary", "comparison", "run_times", "paper_against_ours"],
-    "figure": ["evaluate", "adapt", "adapt repaired", "kernel_norms"],
+    "figure": ["evaluate", "adapt", "adapt repaired", "detail", "kernel_norms"],
     "figure_across": ["evaluate", "adapt"],
 }
 # The files of the methods that the rules use here.
 METHODS = {
     "resize": ["data/readers/glyphs"],
-    "pretrain": ["federation/aggregation/weighted_sum"],
-    "attack": ["federation/aggregation/weighted_sum", "attacks/one_shot"],
-    "meta_train_after": ["federation/aggregation/weighted_sum", "attacks/one_shot"],
-    "repair": ["defences/local_meta_training"],
+    "pretrain": ["federation/aggregation/weighted_sum", "learning/meta/reptile"],
+    "attack": ["federation/aggregation/weighted_sum", "attacks/one_shot", "learning/meta/reptile"],
+    "meta_train_after": ["federation/aggregation/weighted_sum", "attacks/one_shot", "learning/meta/reptile"],
+    "repair": ["defences/local_meta_training", "learning/meta/reptile"],
     "adapt": ["defences/fine_tuning", "defences/matching"],
-    "figure": [f"reporting/figures/{kind}" for kind in ("over_rounds", "over_iterations", "over_orders")]
+    "detail": ["defences/fine_tuning", "defences/matching"],
+    "figure": [f"reporting/figures/{kind}" for kind in ("over_rounds", "over_iterations", "over_orders", "glance")]
     + ["reporting/figures/side_by_side", "reporting/figures/over_delta"],
     "figure_across": ["reporting/figures/scenarios"],
 }

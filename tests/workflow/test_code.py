@@ -2,6 +2,7 @@
 
 import pytest
 
+from fedmeta import plugins
 from workflow.lib.code import Code
 
 SOURCE = '''"""What it is for."""
@@ -41,6 +42,7 @@ OTHER = {
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plugins, "ROOT", tmp_path)
     for place in ("fedmeta", "fedmeta/data", "workflow/scripts", "workflow/rules"):
         (tmp_path / place).mkdir(parents=True, exist_ok=True)
         (tmp_path / place / "__init__.py").touch()

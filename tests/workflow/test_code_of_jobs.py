@@ -8,17 +8,19 @@ import pytest
 import yaml
 from helpers.project import copy_project
 
+from fedmeta import plugins
 from fedmeta.settings import with_table
 from workflow.lib.code import Code
 from workflow.lib.homes import Homes
 from workflow.lib.jobs import Jobs
-from workflow.lib.stages import STAGES
+from workflow.lib.stages import CLIENTS_OWN, STAGES
 from workflow.lib.takes import Takes
 
 TRAINING = {"pretrain", "attack", "meta_train_after"}
 ADAPTING = {"adapt fine_tuning", "adapt matching", "adapt noisy-start-local", "adapt matching-local"}
 REPAIRING = {"repair noisy-start-local", "repair matching-local"}
-JOBS = {*STAGES} - {"repair", "adapt"} | ADAPTING | REPAIRING
+LOOKING = {"detail fine_tuning", "detail matching"}
+JOBS = {*STAGES} - {*CLIENTS_OWN} | ADAPTING | REPAIRING | LOOKING
 
 
 def versions() -> dict[str, dict[str, str]]:
@@ -42,6 +44,7 @@ def versions() -> dict[str, dict[str, str]]:
 def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., set[str]]:
     """Return a function that edits a file and returns the jobs whose code version it changes."""
     monkeypatch.chdir(copy_project(tmp_path / "project"))
+    monkeypatch.setattr(plugins, "ROOT", tmp_path / "project")
     before = versions()
 
     def edit(path: str, old: str = "", new: str = "") -> set[str]:
@@ -62,10 +65,12 @@ def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., se
         ("fedmeta/attacks/one_shot.py", {"attack", "meta_train_after"}),
         ("fedmeta/attacks/given.py", set()),
         ("fedmeta/federation/aggregation/weighted_sum.py", TRAINING),
-        ("fedmeta/defences/matching.py", {"adapt matching", "adapt matching-local"}),
-        ("fedmeta/defences/fine_tuning.py", {"adapt fine_tuning", "adapt noisy-start-local"}),
+        ("fedmeta/learning/meta/reptile.py", TRAINING | REPAIRING),
+        ("fedmeta/learning/meta/fomaml.py", set()),
+        ("fedmeta/defences/matching.py", {"adapt matching", "adapt matching-local", "detail matching"}),
+        ("fedmeta/defences/fine_tuning.py", {"adapt fine_tuning", "adapt noisy-start-local", "detail fine_tuning"}),
         ("fedmeta/defences/local_meta_training.py", REPAIRING),
-        ("fedmeta/defences/glorot_mix.py", ADAPTING),
+        ("fedmeta/defences/glorot_mix.py", ADAPTING | LOOKING),
         ("fedmeta/data/readers/glyphs.py", {"resize"}),
         ("fedmeta/data/readers/omniglot.py", set()),
         ("fedmeta/reporting/figures/over_rounds.py", set()),

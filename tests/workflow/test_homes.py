@@ -9,7 +9,7 @@ from helpers.project import ROOT
 from fedmeta.settings import with_table
 from workflow.lib.homes import Homes, read_homes, write_homes
 from workflow.lib.jobs import Jobs, Place
-from workflow.lib.stages import MODELS, STAGES
+from workflow.lib.stages import ADAPTED, MODELS, STAGES
 
 
 @pytest.fixture
@@ -31,13 +31,15 @@ def kept_by(homes: Homes, scenario: str, defence: str = "") -> dict[str, str]:
 def test_what_two_scenarios_share_is_kept_by_the_first(homes):
     shared = homes({"plain": {}, "strong": {"attack": {"boost": 5}}})
     assert set(kept_by(shared, "plain").values()) == {"plain"}
-    own = {"attack", "meta_train_after", "evaluate", "adapt"}
+    own = {"attack", "meta_train_after", "evaluate", *ADAPTED}
     assert kept_by(shared, "strong") == {s: "strong" if s in own else "plain" for s in STAGES if s != "repair"}
 
 
 def test_an_option_of_a_defence_concerns_that_defence_alone(homes):
     shared = homes({"plain": {}, "bare": {"defences": {"matching": {"warm_up": 5}}}})
-    assert {stage: home for stage, home in kept_by(shared, "bare").items() if home == "bare"} == {"adapt": "bare"}
+    assert {stage: home for stage, home in kept_by(shared, "bare").items() if home == "bare"} == dict.fromkeys(
+        ADAPTED, "bare"
+    )
     assert set(kept_by(shared, "bare", "fine_tuning").values()) == {"plain"}
     # Entries that are like it follow; one that is equal to another entry is that entry's.
     assert kept_by(shared, "bare", "fresh-network")["adapt"] == "bare"

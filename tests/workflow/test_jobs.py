@@ -13,7 +13,7 @@ from fedmeta.settings import lay, with_table
 from workflow.lib import preflight
 from workflow.lib.digests import Digests
 from workflow.lib.jobs import Jobs, Place, plain, typed
-from workflow.lib.stages import STAGES
+from workflow.lib.stages import CLIENTS_OWN, STAGES
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_settings_have_one_way_to_be_written(written, meant):
 def params(config: dict) -> dict[tuple[str, str], str]:
     """Return what every job of a config is given, as it would be recorded, by stage and defence."""
     jobs, own = Jobs(config), Place("default", "glyphs")
-    places = {(stage, ""): own for stage in STAGES if stage not in ("repair", "adapt")}
+    places = {(stage, ""): own for stage in STAGES if stage not in CLIENTS_OWN}
     for name in jobs.own("default", "glyphs").defences:
         place = own._replace(defence=name, model="attacked")
         places |= {("adapt", name): place} | ({("repair", name): place} if jobs.repaired(place) else {})
@@ -123,12 +123,13 @@ def test_overrides_and_scenarios_count_for_themselves_alone(config):
 def test_methods_and_the_files_that_options_name_are_those_of_the_stage(config):
     config["attack"] = {"method": "given", "model": "theirs.safetensors"}
     jobs, place = Jobs(config), Place("default", "glyphs", "matching-local")
+    learner = "fedmeta/learning/meta/reptile.py"
     files = {stage: jobs.method_files(stage, place) for stage in ("resize", "pretrain", "attack", "repair", "adapt")}
     assert files == {
         "resize": ["fedmeta/data/readers/glyphs.py"],
-        "pretrain": ["fedmeta/federation/aggregation/weighted_sum.py"],
-        "attack": ["fedmeta/federation/aggregation/weighted_sum.py", "fedmeta/attacks/given.py"],
-        "repair": ["fedmeta/defences/local_meta_training.py"],
+        "pretrain": ["fedmeta/federation/aggregation/weighted_sum.py", learner],
+        "attack": ["fedmeta/federation/aggregation/weighted_sum.py", "fedmeta/attacks/given.py", learner],
+        "repair": ["fedmeta/defences/local_meta_training.py", learner],
         "adapt": ["fedmeta/defences/matching.py"],
     }
     assert jobs.option_files("attack", place) == ["theirs.safetensors"]
@@ -146,6 +147,7 @@ def test_several_repairs_are_of_one_job_and_a_list_of_one_is_that_one(config):
     assert params["one"] == params["same"] == {**local, "outer_learning_rate": 0.1}
     assert params["several"] == [params["mixed"], params["one"]]
     methods = [f"fedmeta/defences/{name}.py" for name in ("mix", "local_meta_training")]
+    methods.append("fedmeta/learning/meta/reptile.py")
     assert jobs.method_files("repair", places["several"]) == methods
     assert jobs.method_files("repair", places["one"]) == methods[1:]
 

@@ -153,7 +153,7 @@ def test_a_file_that_was_edited_is_made_again_and_not_built_upon(project, finish
 
 def test_without_snakemakes_records_nothing_is_taken_on_trust(project, finished):
     shutil.rmtree(project / ".snakemake")
-    assert len(planned(project)[0]) == 17
+    assert len(planned(project)[0]) == 22
     jobs, _ = planned(project, PRETRAINED)
     assert jobs == ["augment", "pretrain", "resize", "split"]
     assert_recovers(project, finished, PRETRAINED)

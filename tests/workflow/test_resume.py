@@ -1,4 +1,4 @@
-"""Whatever ends a run, README's "It was killed" leads to the bytes of a run that nothing has disturbed."""
+"""Whatever ends a run, the commands of docs/troubleshooting.md lead to the bytes of an undisturbed run."""
 
 import contextlib
 import multiprocessing

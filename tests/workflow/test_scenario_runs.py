@@ -55,7 +55,7 @@ def test_what_two_scenarios_share_is_made_once(finished, tmp_path):
     folder = make_project(tmp_path / "fresh")
     shutil.copy(finished / "mine.yaml", folder)
     once = dict.fromkeys(("resize", "augment", "split", "stamp", "contact_sheet", "pretrain"), 1)
-    assert planned(folder, *MINE) == {**once, "attack": 2, "meta_train_after": 2, "evaluate": 2, "adapt": 6}
+    assert planned(folder, *MINE) == {**once, "attack": 2, "meta_train_after": 2, "evaluate": 2, "adapt": 9}
     assert (finished / "results/plain/omniglot/seed-1/excluded/pretrained.safetensors").exists()
     assert not (finished / "results/strong/omniglot/seed-1/excluded/pretrained.safetensors").exists()
 
@@ -98,11 +98,11 @@ def test_a_third_scenario_leaves_the_others_as_they_are(project):
 def test_an_option_of_a_defence_runs_one_job(project):
     changed = {**TWO, "strong": {**TWO["strong"], "defences": {"matching": {"scale": 5}}}}
     settings(project, scenarios=changed, figures=[3, 7, "scenarios"], defences=SHORT)
-    # The control is like it.
-    assert planned(project, *MINE) == {"adapt": 2}
+    # The control is like it; each adapts the clean model and the attacked one.
+    assert planned(project, *MINE) == {"adapt": 4}
     changed["strong"]["defences"] = {"fine_tuning": {"delta": 0.5}}
     settings(project, scenarios=changed, figures=[3, 7, "scenarios"], defences=SHORT)
-    assert planned(project, *MINE) == {"adapt": 1}
+    assert planned(project, *MINE) == {"adapt": 2}
 
 
 def test_a_scenario_that_leaves_takes_nothing_along(project):
@@ -144,7 +144,7 @@ def test_methods_of_ones_own_need_no_edit_and_rerun_nothing(project):
         figures=["mine"],
     )
     # The aggregation concerns pre-training; the defence is evaluated in the scenarios that were there, too.
-    assert planned(project, *MINE) == {"pretrain": 1, "attack": 1, "adapt": 3}
+    assert planned(project, *MINE) == {"pretrain": 1, "attack": 1, "adapt": 5}
     run = call(project, "", *MINE)
     assert run.returncode == 0, run.stderr
     after = made(project)

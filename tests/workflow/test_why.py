@@ -82,4 +82,7 @@ def test_the_message_of_every_job_of_a_scenario_begins_with_it():
     ]
     without = [message for message in messages if not message.startswith("{wildcards.scenario}: ")]
     assert len(messages) > 12
-    assert without == ["Comparing the scenarios on {wildcards.dataset}: figure {wildcards.figure}"]
+    assert without == [
+        "Making a page of the table {wildcards.table}",
+        "Comparing the scenarios on {wildcards.dataset}: figure {wildcards.figure}",
+    ]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from fedmeta import plugins
 from workflow.lib.notes import read_notes, write_notes
 
 # Modules that cannot change a result: the words of errors, progress, logs, and how finished work is kept.
@@ -18,7 +19,7 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class Code:
-    """Versions of the Python files under the working folder."""
+    """Versions of the Python files of the project and, by their paths from the working folder, of the user."""
 
     def __init__(self) -> None:
         # Notes by another version of this module may mean something else.
@@ -49,24 +50,31 @@ class Code:
     def unchanged(self, versions: Iterable[str]) -> bool:
         """Tell whether the files of "path version" are still as they were then."""
         pairs = (version.rsplit(" ", 1) for version in versions)
-        return all(Path(path).exists() and self.look(Path(path))[0] == version for path, version in pairs)
+        return all(located(path).exists() and self.look(Path(path))[0] == version for path, version in pairs)
 
     def look(self, path: Path) -> tuple[str, list[Path]]:
         """Return the version of a Python file, and the files that it imports."""
-        source = path.read_bytes()
+        source = located(path).read_bytes()
         key = hashlib.sha256(source).hexdigest()[:16]
         if key not in self.notes:
             tree = ast.parse(source, path)
             version = hashlib.sha256(meaning(tree).encode()).hexdigest()[:12]
             self.notes[key] = [version, sorted(set(imports(tree)))]
         version, names = self.notes[key]
-        return version, sorted({file for name in names for file in files_of(name, path) if file.exists()})
+        return version, sorted({file for name in names for file in files_of(name, path) if located(file).exists()})
 
     def save(self) -> None:
         """Remember what each source means, for the next call."""
         if len(self.notes) > self.known:
             write_notes(self.notes_name, self.notes)
             self.known = len(self.notes)
+
+
+def located(path: str | Path) -> Path:
+    """Return where a file is: one of the project's where the project is, any other as seen from the working folder."""
+    own = plugins.ROOT / path
+    elsewhere = own.exists() and not (os.path.exists(path) and os.path.samefile(path, own))
+    return own if elsewhere else Path(path)
 
 
 def meaning(node: object) -> str:

@@ -1,11 +1,12 @@
 """The door to Snakemake: what a call does before the jobs are known, when they are known, and after a failure."""
 
+import functools
 import gc
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from jinja2.defaults import DEFAULT_NAMESPACE
 from snakemake.common.configfile import load_configfile
@@ -13,6 +14,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import IOFile
 from snakemake.logging import logger
 
+from fedmeta import plugins
 from fedmeta.errors import FedmetaError
 from fedmeta.files import abandoned
 from fedmeta.settings import check, lay, with_table
@@ -34,21 +36,31 @@ def one_line(check: Callable, *arguments) -> None:
         raise WorkflowError(str(error)) from None
 
 
-def complete_config(workflow, config: dict) -> None:
-    """Lay the config's files over the paper's table, and check what comes out; all of it is in `config` then.
+def complete_config(workflow, config: Mapping) -> dict:
+    """Return the whole config, checked: the config's files over one another and over the paper's table.
 
     Snakemake has merged the files already, but does not know that the options of a method go when another is named.
+    Where another workflow uses this one as a module, `config` is what it gives, and lies over config.yaml.
     """
-    above = list(workflow.config_settings.configfiles)
-    laid: dict = {}
-    for file in (*workflow.configfiles[len(above) :], *above):
-        laid = lay(laid, load_configfile(file))
-    for key, value in workflow.config_settings.config.items():
-        laid = lay(laid, {key: value if isinstance(value, str) else typed(value)})
-    laid = with_table(laid)
-    one_line(check, laid, workflow.configfiles)
-    config.clear()
-    config.update(laid)
+    if is_module(workflow):
+        files, layers = [], [load_configfile(plugins.ROOT / "config.yaml"), config]
+    else:
+        above, files = list(workflow.config_settings.configfiles), workflow.configfiles
+        layers = [load_configfile(file) for file in (*files[len(above) :], *above)]
+        for key, value in workflow.config_settings.config.items():
+            layers.append({key: value if isinstance(value, str) else typed(value)})
+    laid = with_table(functools.reduce(lay, layers, {}))
+    one_line(check, laid, files)
+    return laid
+
+
+def is_module(workflow) -> bool:
+    """Tell whether another workflow uses this one as a module. Raises WorkflowError if it wants other paths."""
+    if workflow.modifier.is_main_snakefile():
+        return False
+    if workflow.modifier.modify_path("results/") != "results/":
+        raise WorkflowError("fedmeta, used as a module, keeps its paths: give it no prefix and no replace_prefix")
+    return True
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -64,8 +76,9 @@ def before_all(workflow, jobs: Jobs, homes: Homes, raw: RawData, code: Code, mar
     os.environ.update(FEDMETA_SNAKEMAKE=str(os.getpid()))  # stages end when this process does
     # The graph of jobs stays to the end: collecting garbage seldom makes a dry run a twelfth shorter.
     gc.set_threshold(100_000)
+    os.environ["FEDMETA_SNAKEMAKE"] = str(os.getpid())  # stages end when this process does
     if workflow.is_main_process:
-        one_line(preflight.check_place, workflow.basedir)
+        one_line(preflight.check_place, os.getcwd())
         one_line(preflight.check_data, jobs, homes, raw, code)
         DEFAULT_NAMESPACE["words"] = Words(marks)
 
@@ -77,7 +90,7 @@ def complete_rules(workflow, code: Code) -> None:
     the content when the run began, not a time of modification, and not what a file has been edited to by the time the
     stage has finished.
     """
-    for rule in workflow.rules:
+    for rule in workflow.modifier.rules:  # not those of a workflow that uses this one
         if rule.script:
             rule.set_params(code=code.of_rule(rule.script))
             rule.conda_env = "../envs/fedmeta.yaml"

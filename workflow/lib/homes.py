@@ -11,7 +11,7 @@ from pathlib import Path
 from fedmeta.files import atomic_path
 from fedmeta.made import key_of
 from workflow.lib.jobs import Jobs, Place
-from workflow.lib.stages import CLIENTS_OWN, MODELS, STAGES, before
+from workflow.lib.stages import ADAPTED, CLIENTS_OWN, MODELS, STAGES, before
 
 RECORD = Path("results/.homes.json")
 
@@ -33,7 +33,7 @@ class Homes:
         """Return what tells the results of a stage: its settings, its methods and those of the stages before it."""
         if (stage, place) not in self._keys:
             made_of = [self.key(each, self._bare(each, place)) for each in before(stage, place.model)]
-            if stage == "adapt" and self.jobs.repaired(place):
+            if stage in ADAPTED and self.jobs.repaired(place):
                 made_of.append(self.key("repair", place))
             params = self.jobs.params(stage, place)
             self._keys[stage, place] = key_of({"stage": stage, "dataset": place.dataset, **params}, made_of)
@@ -111,7 +111,7 @@ class Homes:
             for name in self.jobs.own(place.scenario, dataset).defences
             for model in MODELS
         ]
-        return [place for place in of_defences if stage == "adapt" or self.jobs.repaired(place)]
+        return [place for place in of_defences if stage in ADAPTED or self.jobs.repaired(place)]
 
     def _in_config(self, stage: str, place: Place) -> bool:
         return place.dataset in self.jobs.readers and place in self._places(stage, place.dataset)

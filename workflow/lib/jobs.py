@@ -10,7 +10,7 @@ import yaml
 from fedmeta import plugins
 from fedmeta.settings import for_dataset, lay, scenarios_of
 from fedmeta.settings.fields import MethodOptions
-from workflow.lib.stages import STAGES
+from workflow.lib.stages import ADAPTED, STAGES, TRAINING
 
 # Lists whose order means nothing, by section.
 UNORDERED = ("rounds", "cases", "iterations")
@@ -113,13 +113,16 @@ class Jobs:
     def methods(self, stage: str, place: Place) -> list[tuple[str, MethodOptions]]:
         """Return (family, options) of the methods that a stage uses; of a reader there are no options."""
         own = self.own(place.scenario, place.dataset)
-        if stage == "adapt":
+        if stage in ADAPTED:
             return [("defence", own.defences[place.defence])]
+        learner = ("learner", own.reptile.learner)
         if stage == "repair":
-            return [("defence", each) for each in own.defences[place.defence].repairs.values()]
-        methods = [("aggregation", own.federation.aggregation)] if "federation" in STAGES[stage].settings else []
+            repairs = own.defences[place.defence].repairs.values()
+            trains = any(plugins.constant("defence", each.method, "META_TRAINS", False) for each in repairs)
+            return [("defence", each) for each in repairs] + [learner] * trains
+        methods = [("aggregation", own.federation.aggregation)] if stage in TRAINING else []
         attacks = own.attack.with_inner("attack") if "attack" in STAGES[stage].settings else ()
-        return methods + [("attack", options) for _, options in attacks]
+        return methods + [("attack", options) for _, options in attacks] + [learner] * (stage in TRAINING)
 
     def method_files(self, stage: str, place: Place) -> list[str]:
         """Return the Python files of the methods that a stage uses."""

@@ -73,10 +73,21 @@ STAGES = {
         ("augment", "split", "stamp", "pretrain", "attack"),
         EVALUATION,
     ),
+    "detail": Stage(
+        RUN,
+        {
+            "keyed": "detail/{defence}/client-{client}/{model}.csv",
+            "episode": "detail/{defence}/client-{client}/{model}.safetensors",
+        },
+        ("augment", "split", "stamp", "pretrain", "attack"),
+        EVALUATION,
+    ),
 }
 
 MODELS = {"pretrained": "pretrain", "attacked": "attack"}  # what a client adapts, and the stage that makes it
-CLIENTS_OWN = ("repair", "adapt")  # what a client does with a model by a defence
+TRAINING = ("pretrain", "attack", "meta_train_after")  # in rounds of the federation
+ADAPTED = ("adapt", "detail")  # of a model that a client adapts, after it has repaired it where the defence says so
+CLIENTS_OWN = ("repair", *ADAPTED)  # what a client does with a model by a defence
 
 
 def before(stage: str, model: str) -> list[str]:

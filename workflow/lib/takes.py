@@ -5,7 +5,7 @@ from collections.abc import Callable
 from workflow.lib.code import Code
 from workflow.lib.homes import Homes
 from workflow.lib.jobs import Jobs, Place
-from workflow.lib.stages import MODELS, path_of
+from workflow.lib.stages import ADAPTED, MODELS, path_of
 
 
 class Takes:
@@ -23,6 +23,15 @@ class Takes:
         """Return inputs of a stage, outputs of a stage before it, by their names."""
         return {output: self.output(stage, before, output) for output in outputs}
 
+    def images(self, stage: str) -> dict[str, Callable[[object], str]]:
+        """Return the inputs of a stage that reads images: images, classes, and the split, the role of each image."""
+        return self.from_(stage, "augment", "images", "classes") | self.from_(stage, "split", "split")
+
+    def attack_images(self, stage: str) -> dict[str, Callable[[object], str]]:
+        """Return the inputs of a stage in which attackers train: the keyed images and their classes."""
+        files = {"keyed": "attack_training", "keyed_classes": "attack_training_classes"}
+        return {name: self.output(stage, "stamp", output) for name, output in files.items()}
+
     def output(self, stage: str, before: str, output: str = "") -> Callable[[object], str]:
         """Return an input of a stage: an output of a stage before it, the first if none is named."""
 
@@ -36,7 +45,7 @@ class Takes:
 
         def path(wildcards) -> str:
             place = self.place(stage, wildcards)
-            source = "repair" if stage == "adapt" and self.jobs.repaired(place) else MODELS[place.model]
+            source = "repair" if stage in ADAPTED and self.jobs.repaired(place) else MODELS[place.model]
             return self._path(source, place, wildcards)
 
         return path

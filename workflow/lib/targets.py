@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from itertools import product
 from typing import Any, NamedTuple
 
 from snakemake.io import expand
@@ -36,6 +37,14 @@ class Table(NamedTuple):
     path: str
 
 
+class Detail(NamedTuple):
+    """What is said of single images: [defence, model, seed, scope, client], and the two files."""
+
+    name: list
+    keyed: str
+    episode: str
+
+
 class Targets:
     """The files that a config asks for."""
 
@@ -48,7 +57,7 @@ class Targets:
         return self.jobs.own(scenario, dataset).figure_table[figure]
 
     def kind_has(self, scenario: str, dataset: str, figure: str, what: str) -> bool:
-        """Tell whether the kind of a figure says of itself ROUNDS, MODELS or ACROSS."""
+        """Tell whether the kind of a figure says of itself ROUNDS, MODELS, DETAILS or ACROSS."""
         return bool(plugins.constant("figure", self.entry(scenario, dataset, figure).kind, what, False))
 
     def scopes(self, scenario: str, dataset: str, figure: str) -> list[str]:
@@ -83,6 +92,20 @@ class Targets:
             paths: Any = expand(path_of(stage), **home._asdict(), **wildcards)  # no function: no wildcard is one
             tables += [Table(scenario, defence, path) for path in paths]
         return tables
+
+    def details(self, scenario: str, dataset: str, figure: str) -> list[Detail]:
+        """Return what a figure of single images shows: each defence of each model, of each seed, scope and client."""
+        if not self.kind_has(scenario, dataset, figure, "DETAILS"):
+            return []
+        own, scopes = self.jobs.own(scenario, dataset), self.scopes(scenario, dataset, figure)
+        asked = product(self.defences(scenario, dataset, figure), MODELS, own.seeds, scopes, own.evaluation.clients)
+        found = []
+        for defence, model, seed, scope, client in asked:
+            home = self.homes.home("detail", Place(scenario, dataset, defence, model))
+            wildcards = dict(seed=seed, scope=scope, client=client)
+            paths = [path_of("detail", output).format(**home._asdict(), **wildcards) for output in ("keyed", "episode")]
+            found.append(Detail([defence, model, seed, scope, client], *paths))
+        return found
 
     def all_tables(self) -> list[Table]:
         """Return the tables of all figures that the config asks for, each once."""

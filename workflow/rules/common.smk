@@ -3,9 +3,11 @@
 # ----------------------------------------------------------------------
 import sys
 
-sys.path.insert(0, workflow.basedir)  # the library of this working copy, whichever is installed
+if not os.path.exists(workflow.snakefile):
+    raise WorkflowError("fedmeta needs its library beside its rules: clone it, and name the Snakefile of the clone")
+sys.path.insert(0, str(Path(workflow.snakefile).parents[2]))  # the library of this working copy, whichever is installed
 from workflow.lib import guard
-from workflow.lib.code import Code
+from workflow.lib.code import Code, located
 from workflow.lib.homes import Homes, read_homes
 from workflow.lib.jobs import Jobs, Place
 from workflow.lib.raw_data import RawData
@@ -14,7 +16,7 @@ from workflow.lib.stages import KEYED, benchmark_of, log_of, outputs_of, path_of
 from workflow.lib.takes import Takes
 from workflow.lib.targets import Targets
 
-guard.complete_config(workflow, config)
+config = guard.complete_config(workflow, config)
 jobs, code, raw = Jobs(config), Code(), RawData(config["raw_data"])
 homes = Homes(jobs, read_homes())
 takes, targets = Takes(jobs, homes, code), Targets(jobs, homes)
@@ -23,7 +25,7 @@ guard.before_all(workflow, jobs, homes, raw, code, marks)
 
 
 onstart:
-    guard.before_jobs(homes, ["fedmeta/paper/numbers.csv", "fedmeta/reporting/page.html"])
+    guard.before_jobs(homes, [located("fedmeta/paper/numbers.csv"), located("fedmeta/reporting/page.html")])
 
 
 onerror:

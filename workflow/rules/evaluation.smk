@@ -3,8 +3,7 @@
 # ----------------------------------------------------------------------
 rule evaluate:
     input:
-        **takes.from_("evaluate", "augment", "images", "classes"),
-        **takes.from_("evaluate", "split", "split"),
+        **takes.images("evaluate"),
         **takes.from_("evaluate", "stamp", *KEYED),
         clean=takes.output("evaluate", "pretrain"),
         attacked=takes.output("evaluate", "attack"),
@@ -30,8 +29,7 @@ rule evaluate:
 
 rule repair:
     input:
-        **takes.from_("repair", "augment", "images", "classes"),
-        **takes.from_("repair", "split", "split"),
+        **takes.images("repair"),
         model=takes.model("repair"),
         files=takes.files("repair"),
     output:
@@ -57,8 +55,7 @@ rule repair:
 
 rule adapt:
     input:
-        **takes.from_("adapt", "augment", "images", "classes"),
-        **takes.from_("adapt", "split", "split"),
+        **takes.images("adapt"),
         **takes.from_("adapt", "stamp", *KEYED),
         model=takes.model("adapt"),
         files=takes.files("adapt"),
@@ -81,3 +78,29 @@ rule adapt:
         "{wildcards.scenario}: {wildcards.defence} of the {wildcards.model} model on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, client {wildcards.client}"
     script:
         "../scripts/adapt.py"
+
+
+rule detail:
+    input:
+        **takes.images("detail"),
+        **takes.from_("detail", "stamp", *KEYED),
+        model=takes.model("detail"),
+        files=takes.files("detail"),
+    output:
+        **outputs_of("detail"),
+    log:
+        log_of("detail"),
+    benchmark:
+        benchmark_of("detail")
+    resources:
+        gpu=1,
+    params:
+        settings=takes.param("detail"),
+        defence=takes.param("detail", "defence"),
+        methods=takes.methods("detail"),
+        seed=lambda w: int(w.seed),
+        client=lambda w: int(w.client),
+    message:
+        "{wildcards.scenario}: image by image, {wildcards.defence} of the {wildcards.model} model on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, client {wildcards.client}"
+    script:
+        "../scripts/detail.py"

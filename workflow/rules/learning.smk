@@ -4,8 +4,7 @@
 # ----------------------------------------------------------------------
 rule pretrain:
     input:
-        **takes.from_("pretrain", "augment", "images", "classes"),
-        **takes.from_("pretrain", "split", "split"),
+        **takes.images("pretrain"),
     output:
         **outputs_of("pretrain"),
     log:
@@ -27,10 +26,8 @@ rule pretrain:
 
 rule attack:
     input:
-        **takes.from_("attack", "augment", "images", "classes"),
-        **takes.from_("attack", "split", "split"),
-        keyed=takes.output("attack", "stamp", "attack_training"),
-        keyed_classes=takes.output("attack", "stamp", "attack_training_classes"),
+        **takes.images("attack"),
+        **takes.attack_images("attack"),
         model=takes.output("attack", "pretrain"),
         files=takes.files("attack"),
     output:
@@ -54,10 +51,8 @@ rule attack:
 
 rule meta_train_after:
     input:
-        **takes.from_("meta_train_after", "augment", "images", "classes"),
-        **takes.from_("meta_train_after", "split", "split"),
-        keyed=takes.output("meta_train_after", "stamp", "attack_training"),
-        keyed_classes=takes.output("meta_train_after", "stamp", "attack_training_classes"),
+        **takes.images("meta_train_after"),
+        **takes.attack_images("meta_train_after"),
         model=takes.output("meta_train_after", "attack"),
         files=takes.files("meta_train_after"),
     output:

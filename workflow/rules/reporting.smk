@@ -94,7 +94,7 @@ rule kernel_norms:
 
 rule paper_against_ours:
     input:
-        numbers="fedmeta/paper/numbers.csv",
+        numbers=located("fedmeta/paper/numbers.csv"),
         metrics=rules.aggregate.output[0],
         times=rules.run_times.output[0],
     output:
@@ -116,7 +116,7 @@ rule paper_against_ours:
 rule page:
     input:
         table="results/tables/{table}.csv",
-        template="fedmeta/reporting/page.html",
+        template=located("fedmeta/reporting/page.html"),
     output:
         marks.page("results/tables/{table}.html"),
     log:
@@ -134,6 +134,8 @@ rule figure:
     input:
         tables=lambda w: targets.paths(w.scenario, w.dataset, w.figure),
         norms=lambda w: targets.norms(w.scenario, w.dataset, w.figure),
+        keyed=lambda w: [each.keyed for each in targets.details(w.scenario, w.dataset, w.figure)],
+        episodes=lambda w: [each.episode for each in targets.details(w.scenario, w.dataset, w.figure)],
     output:
         png="results/figures/{scenario}/{dataset}/figure-{figure}.png",
         svg=marks.figure("results/figures/{scenario}/{dataset}/figure-{figure}.svg"),
@@ -144,6 +146,7 @@ rule figure:
         methods=lambda w: targets.code_of(w.scenario, w.dataset, w.figure, code),
         figure=lambda w: targets.plain_entry(w.scenario, w.dataset, w.figure),
         names=lambda w: targets.names(w.scenario, w.dataset, w.figure),
+        details=lambda w: [each.name for each in targets.details(w.scenario, w.dataset, w.figure)],
         setups=lambda w: targets.setups(w.scenario, w.dataset, w.figure),
     message:
         "{wildcards.scenario}: drawing figure {wildcards.figure} of {wildcards.dataset}"
@@ -158,7 +161,7 @@ rule figure_across:
         png="results/figures/{dataset}/figure-{figure}.png",
         svg=marks.figure_across("results/figures/{dataset}/figure-{figure}.svg"),
     log:
-        "logs/figure/{dataset}/{figure}.log",
+        "logs/figure_across/{dataset}/{figure}.log",
     localrule: True
     params:
         methods=lambda w: targets.code_of(jobs.scenarios[0], w.dataset, w.figure, code),

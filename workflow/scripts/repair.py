@@ -11,7 +11,7 @@ def main(job) -> None:
     from fedmeta.checkpoints import Unfinished, write_tensors
     from fedmeta.data.prepared import open_split
     from fedmeta.defences.interface import Client, load_method, repaired
-    from fedmeta.federation.client_models import client_model_to_named, read_client_model
+    from fedmeta.federation.client_models import client_model_to_named, read_client_model, read_private
     from fedmeta.federation.training import network_of
     from fedmeta.settings import part
 
@@ -22,9 +22,9 @@ def main(job) -> None:
     later = [Unfinished(f"{job.output[0]}.{number}", first.key) for number in range(2, len(entries) + 1)]
     bank, split = open_split(dict(job.input.items()))
     network, pool = network_of(bank, settings), split.benign(user, job.wildcards.scope == "included")
-    model = read_client_model(job.input.model, network, user)
+    model, private = read_client_model(job.input.model, network, user), read_private(job.input.model, user)
     for (repair, options), unfinished in zip(methods, [first, *later], strict=True):
-        client = Client(user, network, bank, pool, settings, params.seed, job.threads, unfinished)
+        client = Client(user, network, bank, pool, settings, params.seed, job.threads, unfinished, private)
         model = repaired(repair, model, client, options)
     made = unpacking.provenance(job, repair=params.repair)
     write_tensors(job.output[0], client_model_to_named(network, model, user), made)

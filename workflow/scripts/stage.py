@@ -32,6 +32,7 @@ def run(main: Callable, job, keep: bool = True) -> None:
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     threading.Thread(target=follow, args=(int(os.environ["FEDMETA_SNAKEMAKE"]),), daemon=True).start()
+    job.rule = Path(job.log[0]).parts[1].removesuffix(".log")  # a workflow that uses this one may rename it
     logging.raiseExceptions = False  # a log that cannot be written does not stop the stage
     try:
         with disk_errors(job.log[0]):

@@ -1,4 +1,4 @@
-"""The arena: what each defence leaves of each attack under each server, a table of cells for each defence.
+"""The arena: what each defence leaves of each attack under each server, in tables of cells.
 
 A defence is only as good as its worst row, and a server as its worst cell: an attacker chooses. Cells with an x are
 unsafe; a dash was not run. Look for columns without an x whose meta-testing accuracy is still high.
@@ -6,6 +6,7 @@ unsafe; a dash was not run. Look for columns without an x whose meta-testing acc
 
 import math
 import os
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,8 @@ from fedmeta.settings.fields import FigureOptions, Name
 ACROSS = True
 SHADES = seaborn.light_palette("#c44e52", as_cmap=True)  # dark for a high lift, also in grey
 DARK = 0.55  # the share of the scale from which letters are white
-CELL = 0.2  # inches, of the height
+CELL = 0.2  # inches, of the height of a line
+MOST_IN_A_LINE = 7  # columns, for both numbers of a cell to have room
 
 
 class Options(FigureOptions):
@@ -36,24 +38,26 @@ class Options(FigureOptions):
 def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str | os.PathLike) -> Figure:
     """Draw a table for each of `options.defences`: a row an attack, a column a server.
 
+    Where there is but one server, there is one table: a row a defence, a column an attack.
+
     Rows and columns come from the names of scenarios: `ATTACK,server=NAME`, as `scenarios` and a `grid` give them. A
     cell has the lift that is left (see `fedmeta.reporting.judging.lifts`) and meta-testing accuracy, each with its 95%
     interval; an x marks what is unsafe, a dash what was not run. Files and errors are as in `over_rounds`.
     """
     names = some_defence(about.named(options.defences), options)
     rows = {name: select(metrics, about.dataset, name, options) for name in names}
-    places = {name: place_of(name) for name in about.setups}
-    attacks, servers = (list(dict.fromkeys(each)) for each in zip(*places.values(), strict=True))
+    tables = tables_of(names, {name: place_of(name) for name in about.setups})
     every = pd.concat(rows.values())
     with style.context(["default", panels.STYLE, {"axes.grid": False}]):
-        height = len(names) * (0.55 + CELL * len(attacks)) + 0.9
-        figure = Figure(figsize=(panels.WIDTH, height), layout="constrained")
-        for name, axes in zip(names, figure.subplots(len(names), 1, squeeze=False)[:, 0], strict=True):
-            _draw_table(axes, rows[name], places, attacks, servers)
-            axes.set_title(name, loc="left", fontweight="bold")
+        heights = [0.55 + CELL * len(table.rows) * (1 if table.narrow else 1.6) for table in tables]
+        figure = Figure(figsize=(panels.WIDTH, sum(heights) + 0.9), layout="constrained")
+        for table, axes in zip(tables, figure.subplots(len(tables), 1, squeeze=False)[:, 0], strict=True):
+            _draw_table(axes, rows, table)
+            axes.set_title(table.title, loc="left", fontweight="bold")
+        of_columns = f";  columns: {options.columns}" if tables[0].title else ""
         lines = [
-            "each cell: lift that the attack keeps (points) | meta-testing accuracy (%), ± 95% interval",
-            f"x : above {100 * SAFE:.0f} points at the upper end of the interval;  columns: {options.columns}",
+            "each cell: lift that the attack keeps (points), meta-testing accuracy (%), ± 95% interval",
+            f"x : above {100 * SAFE:.0f} points at the upper end of the interval{of_columns}",
             sample(every, summarise(every, ["scenario", "defence", "metric"]), "number", "±"),
         ]
         title = options.title or "attacks against servers and users"
@@ -62,38 +66,71 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
     return figure
 
 
+class Table(NamedTuple):
+    """A table: its rows and columns by name, and in `cells`, by both, (defence, scenario)."""
+
+    title: str
+    rows: list[str]
+    columns: list[str]
+    cells: dict[tuple[str, str], tuple[str, str]]
+
+    @property
+    def narrow(self) -> bool:
+        """Whether there are few columns, so that a cell has room for both numbers in one line."""
+        return len(self.columns) <= MOST_IN_A_LINE
+
+
+def tables_of(defences: list[str], places: dict[str, tuple[str, str]]) -> list[Table]:
+    """Return the tables to draw; `places`: attack and server of each scenario."""
+    attacks, servers = (list(dict.fromkeys(each)) for each in zip(*places.values(), strict=True))
+    if len(servers) > 1:
+        return [
+            Table(name, attacks, servers, {place: (name, scenario) for scenario, place in places.items()})
+            for name in defences
+        ]
+    cells = {(name, attack): (name, scenario) for name in defences for scenario, (attack, _) in places.items()}
+    return [Table("", defences, attacks, cells)]
+
+
 def place_of(scenario: str) -> tuple[str, str]:
     """Return the row and the column of a scenario: `boosted,method=krum` is (boosted, krum)."""
     attack, _, rest = scenario.partition(",")
     return attack.replace("_", " "), ", ".join(part.rpartition("=")[2] for part in rest.split(",")).replace("_", " ")
 
 
-def _draw_table(axes: Axes, rows: pd.DataFrame, places: dict, attacks: list[str], servers: list[str]) -> None:
-    left, accuracy = lifts(rows), accuracies(rows)
-    shades = np.full((len(attacks), len(servers)), np.nan)
-    for scenario, (attack, server) in places.items():
-        place = attacks.index(attack), servers.index(server)
+def _draw_table(axes: Axes, metrics: dict[str, pd.DataFrame], table: Table) -> None:
+    """`metrics` by defence."""
+    shown = {defence for defence, _ in table.cells.values()}
+    judged = {name: (lifts(metrics[name]), accuracies(metrics[name])) for name in shown}
+    shades = np.full((len(table.rows), len(table.columns)), np.nan)
+    for (row, column), (defence, scenario) in table.cells.items():
+        place = table.rows.index(row), table.columns.index(column)
+        left, accuracy = judged[defence]
         if scenario not in left.index:
             axes.text(place[1], place[0], "-", ha="center", va="center", fontsize=7)
             continue
-        lift, meta = left.loc[scenario], accuracy.loc[scenario]
+        lift, meta = left.loc[scenario].to_dict(), accuracy.loc[scenario].to_dict()
         shades[place] = np.clip(lift["mean"], 0, 1)
-        mark = "x " if lift["unsafe"] else ""
-        words = f"{mark}{_number(lift, '+.0f')} | {_number(meta, '.1f')}"
+        numbers = (f"{'x ' if lift['unsafe'] else ''}{_number(lift, '+.0f')}", _number(meta, ".1f"))
         colour = "white" if shades[place] > DARK else "black"
-        axes.text(place[1], place[0], words, ha="center", va="center", fontsize=6.2, color=colour)
+        words = (" | " if table.narrow else "\n").join(numbers)
+        axes.text(place[1], place[0], words, ha="center", va="center", fontsize=6.2, color=colour, linespacing=1)
     axes.imshow(shades, cmap=SHADES, vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(servers)), labels=servers)
-    axes.set_yticks(range(len(attacks)), labels=attacks)
+    axes.set_xticks(range(len(table.columns)), labels=table.columns)
+    if not table.narrow:
+        axes.tick_params("x", labelrotation=40)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(table.rows)), labels=table.rows)
     axes.tick_params(length=0)
-    for edge in range(1, len(attacks)):
+    for edge in range(1, len(table.rows)):
         axes.axhline(edge - 0.5, color="white", linewidth=1)
-    for edge in range(1, len(servers)):
+    for edge in range(1, len(table.columns)):
         axes.axvline(edge - 0.5, color="white", linewidth=1)
     axes.spines[:].set_visible(False)
 
 
-def _number(row: pd.Series, form: str) -> str:
+def _number(row: dict, form: str) -> str:
     """Return a mean with its interval in percent."""
     half = "" if math.isnan(row["half_width"]) else f"±{100 * row['half_width']:.0f}"
     return f"{100 * row['mean']:{form}}{half}"

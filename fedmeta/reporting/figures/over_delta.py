@@ -6,7 +6,9 @@ accuracy there is what a client reaches alone.
 """
 
 import os
+from collections.abc import Iterator
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +44,11 @@ HEIGHTS = (1.9, 1.2)  # inches, of accuracy and of lift
 
 
 class Options(FigureOptions):
-    pass
+    def problems(self, own: Any) -> Iterator[tuple[str, str]]:
+        for name in self.defences:
+            for point in (each for each in own.defences if each == name or each.startswith(f"{name},")):
+                if not isinstance(getattr(own.defences[point], "delta", None), int | float):
+                    yield "defences", f"{point} has no one delta: show it in a figure of another kind"
 
 
 def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str | os.PathLike) -> Figure:

@@ -186,8 +186,8 @@ def with_margin(last: float) -> tuple[float, float]:
     return -margin, last + margin
 
 
-def finish(figure: Figure, title: str, subtitle: str, path_stem: str | os.PathLike) -> None:
-    """Add titles and legend above the panels; write `{path_stem}.png` and `{path_stem}.svg`."""
+def finish(figure: Figure, title: str, subtitle: str, path_stem: str | os.PathLike, columns: int = 4) -> None:
+    """Add titles and a legend of so many columns above the panels; write `{path_stem}.png` and `{path_stem}.svg`."""
     entries = {}
     for axes in figure.axes:
         entries |= {label: artist for artist, label in zip(*axes.get_legend_handles_labels(), strict=True)}
@@ -199,7 +199,7 @@ def finish(figure: Figure, title: str, subtitle: str, path_stem: str | os.PathLi
         labels,
         title=f"{title}\n{subtitle}",
         loc="outside upper center",
-        ncols=4,
+        ncols=columns,
         frameon=False,
         columnspacing=1.2,
         handlelength=2.4,

@@ -1,0 +1,1 @@
+"""How benign users meta-train: a file for each learner."""

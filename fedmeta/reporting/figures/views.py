@@ -1,0 +1,42 @@
+"""The models that figures of single images show side by side: before the attack, after it, and with each defence."""
+
+from typing import NamedTuple
+
+from fedmeta.errors import FedmetaError
+from fedmeta.reporting.details import Detail
+from fedmeta.reporting.setup import About
+from fedmeta.settings.fields import FigureOptions
+
+
+class View(NamedTuple):
+    """A title, and what the model says that it is of."""
+
+    title: str
+    detail: Detail
+
+
+def views_of(about: About, options: FigureOptions) -> list[View]:
+    """Return what a figure shows: the first defence of the clean and of the attacked model, then the others.
+
+    All are of the first seed, scope and client that the run has. The first entry of `defences` should be plain
+    fine-tuning. Raises FedmetaError where the figure names no defence.
+    """
+    names = about.named(options.defences)
+    if not names:
+        raise FedmetaError(f"a figure of the kind {options.kind} needs `defences`: name some of the config's")
+    first = about.details[0]
+    found = {
+        (each.defence, each.model): each
+        for each in about.details
+        if (each.seed, each.scope, each.client) == (first.seed, first.scope, first.client)
+    }
+    views = [
+        View("before the attack", found[names[0], "pretrained"]),
+        View("after the attack", found[names[0], "attacked"]),
+    ]
+    return views + [View(f"after it, with {name.replace('_', ' ')}", found[name, "attacked"]) for name in names[1:]]
+
+
+def whose(detail: Detail) -> str:
+    """Return of which run a detail is, in words."""
+    return f"client {detail.client}, seed {detail.seed}"
