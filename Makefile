@@ -18,7 +18,7 @@ run: say setup ## set up, run the default experiment (config.yaml) and say where
 	@echo "Figures:  results/figures/    tables: results/tables/    all metrics: results/metrics.csv"
 
 report: setup ## write results/report.html: all figures and tables of the finished run, with captions, in one file
-	@$(SNAKEMAKE) --quiet all --report results/report.html
+	@$(SNAKEMAKE) --report results/report.html || { echo "Is the run finished? make finishes it" >&2; exit 1; }
 	@echo "Report:   results/report.html (open it in a web browser)"
 
 say:

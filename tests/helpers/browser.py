@@ -106,16 +106,18 @@ class Browser:
             time.sleep(0.05)
         return value
 
-    def frame(self) -> str:
-        """Return the only frame in the page, when what it shows is there."""
-        there = "document.readyState === 'complete' && location.href !== 'about:blank'"
+    def frame(self, heading: str) -> str:
+        """Return the only frame in the page, when it shows a document with this heading."""
+        there = (
+            f"document.readyState === 'complete' && document.querySelector('h1')?.innerText === {json.dumps(heading)}"
+        )
         end = time.monotonic() + SECONDS
         while True:
             frames = self.call("Page.getFrameTree")["frameTree"].get("childFrames", [])
             with contextlib.suppress(AssertionError):  # it goes on to another page
                 if frames and self.ask(there, frames[0]["frame"]["id"]):
                     return frames[0]["frame"]["id"]
-            assert time.monotonic() < end, "no frame in the page"
+            assert time.monotonic() < end, f"no frame with the heading {heading}"
             time.sleep(0.05)
 
     def screenshot(self, path: Path) -> None:
