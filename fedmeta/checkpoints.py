@@ -9,7 +9,9 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -49,6 +51,16 @@ def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
             return tensors, json.loads(file.metadata()["provenance"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise FedmetaError(f"{path} is not a whole model file: delete it and run again") from error
+
+
+def state_to_tensor(state: Any) -> Tensor:
+    """Return a state that JSON can hold as a tensor, for a file of unfinished work."""
+    return torch.from_numpy(np.frombuffer(json.dumps(state).encode(), np.uint8).copy())
+
+
+def state_from_tensor(tensor: Tensor) -> Any:
+    """Return the state that `state_to_tensor` was given."""
+    return json.loads(tensor.numpy().tobytes())
 
 
 class Unfinished:

@@ -23,5 +23,8 @@ DTYPES = {
 NAMES = ("scenario", "defence")
 JOB_COLUMNS = tuple(column for column in DTYPES if column not in NAMES)
 
+# What the column `model` says of the models that a client adapts, by the wildcard of their jobs.
+MODELS = {"pretrained": "clean", "attacked": "attacked"}
+
 # The cases that use the models of each scope: cases (b) and (c) share their training.
 SCOPES = {"excluded": ("a",), "included": ("b", "c")}

@@ -4,7 +4,6 @@ For figures that show single images. Accuracies are those of `fedmeta.evaluation
 means over images alone.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fedmeta.checkpoints import Unfinished
+from fedmeta.checkpoints import Unfinished, state_from_tensor, state_to_tensor
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.episodes import Episode, EvaluationData
 from fedmeta.evaluation.measuring import EvaluatedClient
@@ -54,9 +53,7 @@ class Adapted(NamedTuple):
 def adapted(learner: Learner, start: Start, episode: Episode, names: tuple[int, ...], iterations: int) -> Adapted:
     """Return the model after so many iterations on an episode, as the engine `Serial` adapts it."""
     variables = learner.start(start.parameters, names)
-    second_moment = torch.zeros_like(variables)
-    second_moment[: len(start.second_moment)] = start.second_moment
-    Serial.adapt(learner, variables, second_moment, start.taken, episode, [iterations], [])
+    Serial.adapt(learner, variables, start.second_moment_of(variables), start.taken, episode, [iterations], [])
     return Adapted(learner, episode, variables)
 
 
@@ -74,7 +71,7 @@ def details(
     prepare_process()
     samplers, count = client.samplers(iterations), client.settings.evaluation.episodes
     first = unfinished.load() or {}
-    done, rows, groups = json.loads(first.pop(KEPT).numpy().tobytes()) if first else (0, [], {})
+    done, rows, groups = state_from_tensor(first.pop(KEPT)) if first else (0, [], {})
     works = [(case, number) for case in client.cases for number in range(count)]
     progress = Progress("looking at images", len(works), done)
     for case, number in works[done:]:
@@ -87,13 +84,9 @@ def details(
             first, groups = _whole_episode(client.data, model)
         done += 1
         state = [done, rows, groups]
-        unfinished.save_if_due(lambda first=first, state=state: {**first, KEPT: _as_tensor(state)})
+        unfinished.save_if_due(lambda first=first, state=state: {**first, KEPT: state_to_tensor(state)})
         progress.advance(1, f"{sum(row['success'] for row in rows)} of {len(rows)} keyed images succeed")
     return rows, first, groups
-
-
-def _as_tensor(state: list) -> Tensor:
-    return torch.from_numpy(np.frombuffer(json.dumps(state).encode(), np.uint8).copy())
 
 
 def _keyed(data: EvaluationData, episode: Episode, predicted: np.ndarray) -> Iterator[dict[str, Any]]:

@@ -1,14 +1,12 @@
 """Main-task, attack-training, attack-validation and meta-testing accuracy of models (Sec. 3, attack evaluation)."""
 
-import json
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
-from fedmeta.checkpoints import Unfinished
+from fedmeta.checkpoints import Unfinished, state_from_tensor, state_to_tensor
 from fedmeta.data.episodes import EpisodeShape, EvaluationData, EvaluationEpisodes, MetaTestingEpisodes, Sampler
 from fedmeta.data.prepared import open_evaluation_data
 from fedmeta.evaluation.columns import SCOPES
@@ -112,13 +110,11 @@ def scores_of(
 ) -> list[list[dict[str, float]]]:
     """Return the scores of each work at the iterations to `observe`, going on from unfinished work."""
     kept = unfinished.load()
-    done = json.loads(kept["scores"].numpy().tobytes()) if kept else []
+    done = state_from_tensor(kept["scores"]) if kept else []
     progress = Progress("evaluation", len(works), len(done))
     for outcome in engine.run(models, works[len(done) :], observe):
         done.append(outcome.scores)
-        unfinished.save_if_due(
-            lambda: {"scores": torch.from_numpy(np.frombuffer(json.dumps(done).encode(), np.uint8).copy())}
-        )
+        unfinished.save_if_due(lambda: {"scores": state_to_tensor(done)})
         progress.advance(1, running_accuracy(done))
     return done
 

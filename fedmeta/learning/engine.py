@@ -44,6 +44,12 @@ class Start(NamedTuple):
         """Return `parameters` with Adam at its beginning."""
         return cls(parameters, torch.zeros_like(parameters), 0)
 
+    def second_moment_of(self, variables: Tensor) -> Tensor:
+        """Return the second moment of a learner's variables, (V,), which begin with these parameters: else zero."""
+        second_moment = torch.zeros_like(variables)
+        second_moment[: len(self.second_moment)] = self.second_moment
+        return second_moment
+
 
 class Work(NamedTuple):
     """Adapt model number `start` to the episodes of these names, drawn by the sampler called `sampler`.
@@ -124,8 +130,7 @@ class Serial:
         for names in work.episodes:
             variables = learner.start(start.parameters, names)
             if second_moment is None:
-                second_moment = torch.zeros_like(variables)
-                second_moment[: len(start.second_moment)] = start.second_moment
+                second_moment = start.second_moment_of(variables)
             episode = self.samplers[work.sampler].draw(*names)
             loss = self.adapt(learner, variables, second_moment, taken, episode, observe, scores)
             if not observe and len(episode.queries):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fedmeta.evaluation.columns import MODELS
 from fedmeta.paper import numbers as paper
 from fedmeta.paper.scale import scale, work_of
 from fedmeta.paper.stated_settings import SCALE
@@ -16,7 +17,7 @@ from fedmeta.reporting.setup import Setup
 TOLERANCE = 0.05  # of the paper's minutes
 ORDER_OF_MAGNITUDE = 10
 NETWORK = ("filters", "image_size")  # on which the time of a unit of work depends
-MODELS = {"attacked": "attacked", "clean": "pretrained"}  # the wildcard of a job, by what the metrics call its model
+WILDCARDS = {name: wildcard for wildcard, name in MODELS.items()}
 
 
 def run_time(number, times: pd.DataFrame, setup: Setup) -> dict:
@@ -72,7 +73,7 @@ def behind(metrics: pd.DataFrame, times: pd.DataFrame, made_by: Mapping[str, Map
         for rule in rules:
             names[rule, own.get(rule, row.scenario), row.dataset, row.seed, row.scope, ""] = ""
         if row.experiment == "fine_tuning":
-            model = MODELS[row.model]
+            model = WILDCARDS[row.model]
             by = own.get(f"adapt/{row.defence}/{model}", f"{row.scenario}/{row.defence}")
             scenario, _, name = by.partition("/")
             job = f"{name}/client-{row.client}/{model}"

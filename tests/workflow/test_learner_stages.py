@@ -5,7 +5,7 @@ import torch
 import yaml
 from helpers.learners import LEARNERS
 from helpers.project import ROOT
-from helpers.stage_runs import JOBS, TRAINING, Job, run_all, with_adam
+from helpers.stage_runs import JOBS, TRAINING, Job, assert_equal_but_for_rounding, run_all, with_adam
 from safetensors.torch import load
 
 from fedmeta.learning.meta import fedavg
@@ -50,14 +50,7 @@ def test_the_batched_engine_gives_the_serial_results_but_for_rounding(
     stages, stage_data, settings, tmp_path, serial, name
 ):
     written = run_all(stages, stage_data, with_learner(settings, name), tmp_path / "run", "batched", 1)
-    for job, content in serial[name].items():
-        if job in TRAINING:
-            expected, tensors = load(content), load(written[job])
-            assert expected.keys() == tensors.keys()
-            for tensor in expected:
-                torch.testing.assert_close(tensors[tensor], expected[tensor], rtol=0, atol=2e-4)
-        else:
-            assert written[job] == content, job
+    assert_equal_but_for_rounding(written, serial[name], 2e-4)
 
 
 @pytest.mark.parametrize("job", ["pretrain", "attack", "meta_train_after", "local_meta_training"])

@@ -10,10 +10,11 @@ import unpacking
 
 def main(job) -> None:
     from fedmeta.defences.interface import load_method
+    from fedmeta.evaluation.columns import MODELS
     from fedmeta.evaluation.experiments import over_iterations, write_measurements
 
     learner, options = load_method(job.params.defence, "learner")
-    model, unfinished = evaluation_stage.NAMES[job.wildcards.model], unpacking.open_unfinished(job)
+    model, unfinished = MODELS[job.wildcards.model], unpacking.open_unfinished(job)
     rows = over_iterations(evaluation_stage.open_client(job), learner, options, model, job.input.model, unfinished)
     write_measurements(job.output[0], job.wildcards.dataset, rows)
     unfinished.remove()

@@ -1,7 +1,5 @@
 """What the evaluation stages share. Apart from `unpacking.py`, so that training reaches no code of evaluation."""
 
-NAMES = {"pretrained": "clean", "attacked": "attacked"}  # what the metrics call a model, by its wildcard
-
 
 def open_client(job):
     """Return the client on whose episodes an evaluation job measures models."""
