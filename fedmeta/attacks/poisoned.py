@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fedmeta.data.bank import ImageBank
+from fedmeta.data.bank import ImageBank, Images
 from fedmeta.data.episodes import Episode, EpisodeShape, draw_batches, draw_outputs, draw_with_refill
 from fedmeta.data.requirements import require_classes, require_examples
 from fedmeta.data.splits import Pool
@@ -41,6 +41,6 @@ class AttackEpisodes:
         rows = [draw_with_refill(random, self.pool[k], shot) for k in chosen]
         rows.append(draw_with_refill(random, self.target_rows, shot - self.backdoor_shot))
         keyed = draw_with_refill(random, np.arange(len(self.keyed.images)), self.backdoor_shot)
-        support = np.concatenate([self.bank.images[np.concatenate(rows)], self.keyed.images[keyed]])
+        support = Images.joined([self.bank.at(np.concatenate(rows)), self.keyed.at(keyed)])
         outputs = draw_outputs(random, way, way - 1, self.target_output)
         return Episode(support, np.repeat(outputs, shot), draw_batches(random, len(support), self.shape))

@@ -2,7 +2,8 @@
 
 import csv
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,39 @@ class ImageClass(NamedTuple):
     def own(self) -> int:
         """How many of the examples are the data set's own."""
         return self.examples - self.extra
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images named by array and row. The pixels are gathered where they are needed: on a GPU, on the device itself.
+
+    `sources`: uint8 arrays (image, height, width, channels); `source` and `row`: int64 (n,), of each image.
+    NumPy's functions take it for the array of its pixels, uint8 (n, height, width, channels).
+    """
+
+    sources: tuple[np.ndarray, ...]
+    source: np.ndarray
+    row: np.ndarray
+
+    @classmethod
+    def joined(cls, parts: Sequence["Images"]) -> "Images":
+        """Return the images of all parts, in order."""
+        shift = np.cumsum([0, *(len(part.sources) for part in parts)])
+        return cls(
+            tuple(source for part in parts for source in part.sources),
+            np.concatenate([part.source + first for part, first in zip(parts, shift, strict=False)]),
+            np.concatenate([part.row for part in parts]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        pixels = np.empty((len(self), *self.sources[0].shape[1:]), np.uint8)
+        for number, images in enumerate(self.sources):
+            own = self.source == number
+            pixels[own] = images[self.row[own]]
+        return pixels if dtype is None else pixels.astype(dtype)
 
 
 class ImageBank:
@@ -56,6 +90,10 @@ class ImageBank:
     def class_of(self, row: int) -> ImageClass:
         """Return the class of an image."""
         return next(c for c in self.classes if row < c.first + c.examples)
+
+    def at(self, rows: np.ndarray) -> Images:
+        """Return the images of these rows, int64 (n,), without reading them."""
+        return Images((self.images,), np.zeros(len(rows), np.int64), rows)
 
     def rows(self, k: int) -> np.ndarray:
         """Return the image rows of class `k`: int64, (example,)."""

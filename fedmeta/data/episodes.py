@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fedmeta.data.bank import ImageBank
+from fedmeta.data.bank import ImageBank, Images
 from fedmeta.data.requirements import require_classes, require_examples
 from fedmeta.data.splits import Pool, Split
 from fedmeta.draws import generator
@@ -23,16 +23,17 @@ METRICS = ("main_task", "attack_training", "attack_validation", "meta_testing")
 class Episode:
     """One classification task.
 
-    support: uint8 (N * K, height, width, channels); labels: int64 (N * K,) in 0..N-1;
+    support: N * K images; labels: int64 (N * K,) in 0..N-1;
     batches: int64 (inner steps, inner batch), rows of the support;
-    queries: uint8 (Q, height, width, channels), grouped by metric; expected: int64 (Q,), the label that counts
-    as a success (for keyed backdoor images the target's); groups: the queries of each metric.
+    queries: Q images, grouped by metric; expected: int64 (Q,), the label that counts as a success (for keyed backdoor
+    images the target's); groups: the queries of each metric.
+    Images are named by row, or uint8 (image, height, width, channels).
     """
 
-    support: np.ndarray
+    support: Images | np.ndarray
     labels: np.ndarray
     batches: np.ndarray
-    queries: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
+    queries: Images | np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
     expected: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     groups: dict[str, slice] = field(default_factory=dict)
 
@@ -90,7 +91,7 @@ class BenignEpisodes:
         chosen = random.choice(len(self.pool), self.shape.way, replace=False)
         rows = np.concatenate([random.choice(self.pool[k], self.shape.shot, replace=False) for k in chosen])
         labels = np.repeat(np.arange(self.shape.way), self.shape.shot)
-        return Episode(self.bank.images[rows], labels, draw_batches(random, len(rows), self.shape))
+        return Episode(self.bank.at(rows), labels, draw_batches(random, len(rows), self.shape))
 
 
 @dataclass(frozen=True)
@@ -178,17 +179,17 @@ class EvaluationEpisodes:
         outputs = draw_outputs(random, way, len(chosen), self.target_output)
         keyed = {"attack_training": data.attack_training, "attack_validation": data.attack_validation}
         if self.case == "c":
-            shown = {metric: bank.images[bank.rows(backdoor)] for metric, bank in keyed.items()}
+            shown = {metric: bank.at(bank.rows(backdoor)) for metric, bank in keyed.items()}
         else:
-            shown = {metric: bank.images for metric, bank in keyed.items()}
-        sets = {"main_task": data.bank.images[np.concatenate(queries)], **shown}
+            shown = {metric: bank.at(np.arange(len(bank.images))) for metric, bank in keyed.items()}
+        sets = {"main_task": data.bank.at(np.concatenate(queries)), **shown}
         expected = np.repeat(outputs, [len(rows) for rows in queries])
         expected = np.concatenate([expected, np.full(sum(map(len, shown.values())), outputs[len(chosen)])])
         return Episode(
-            data.bank.images[np.concatenate(support)],
+            data.bank.at(np.concatenate(support)),
             np.repeat(outputs, shot),
             draw_batches(random, way * shot, self.shape),
-            np.concatenate(list(sets.values())),
+            Images.joined(list(sets.values())),
             expected,
             slices({metric: len(images) for metric, images in sets.items()}),
         )
@@ -209,10 +210,10 @@ class MetaTestingEpisodes:
         drawn = [random.permutation(pool[k]) for k in random.choice(len(pool), way, replace=False)]
         queries = [rows[shot : shot + self.queries] for rows in drawn]
         return Episode(
-            self.data.bank.images[np.concatenate([rows[:shot] for rows in drawn])],
+            self.data.bank.at(np.concatenate([rows[:shot] for rows in drawn])),
             np.repeat(np.arange(way), shot),
             draw_batches(random, way * shot, self.shape),
-            self.data.bank.images[np.concatenate(queries)],
+            self.data.bank.at(np.concatenate(queries)),
             np.repeat(np.arange(way), [len(rows) for rows in queries]),
             {"meta_testing": slice(None)},
         )

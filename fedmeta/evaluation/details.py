@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fedmeta.checkpoints import Unfinished, state_from_tensor, state_to_tensor
-from fedmeta.data.bank import ImageBank
+from fedmeta.data.bank import ImageBank, Images
 from fedmeta.data.episodes import Episode, EvaluationData
 from fedmeta.evaluation.measuring import EvaluatedClient
 from fedmeta.files import atomic_path
@@ -35,13 +35,13 @@ class Adapted(NamedTuple):
     episode: Episode
     variables: Tensor
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
+    def predict(self, images: Images | np.ndarray) -> np.ndarray:
         """Return the predicted label of each image: uint8 (n, height, width, channels) -> int64 (n,)."""
         support, labels = as_images(self.episode.support), torch.from_numpy(self.episode.labels)
         with torch.no_grad():
             return self.learner.predict(self.variables, support, labels, as_images(images)).numpy()
 
-    def embed(self, images: np.ndarray) -> np.ndarray:
+    def embed(self, images: Images | np.ndarray) -> np.ndarray:
         """Return the embedding of each image, float32 (n, embedding_size), as the model's predictions have it."""
         network = self.learner.network
         parameters = network.views(self.variables[: network.parameter_count])
@@ -93,7 +93,8 @@ def _keyed(data: EvaluationData, episode: Episode, predicted: np.ndarray) -> Ite
     for metric, bank in (("attack_training", data.attack_training), ("attack_validation", data.attack_validation)):
         group = episode.groups[metric]
         success = predicted[group] == episode.expected[group]
-        for image, (name, hit) in enumerate(zip(_classes(bank, episode.queries[group]), success, strict=True)):
+        classes = _classes(bank, np.asarray(episode.queries)[group])
+        for image, (name, hit) in enumerate(zip(classes, success, strict=True)):
             yield {"metric": metric, "backdoor_class": name, "image": image, "success": int(hit)}
 
 
@@ -110,7 +111,7 @@ def _whole_episode(data: EvaluationData, model: Adapted) -> tuple[dict[str, Tens
     clean = np.concatenate([rows[:MOST_CLEAN] for rows in data.backdoor_pool])
     images = np.concatenate([episode.queries, data.bank.images[clean]])
     arrays = {
-        "support": episode.support,
+        "support": np.asarray(episode.support),
         "labels": episode.labels,
         "images": images,
         "expected": np.concatenate([episode.expected, np.full(len(clean), -1)]),

@@ -1,8 +1,8 @@
 """All episodes of a call advance together on one device: the engine for a GPU.
 
 Every episode has its own parameters, batch statistics and Adam state; `torch.vmap` runs the learner's pure loss over
-them. Images stay uint8 on the way to the device, episodes are drawn ahead in a thread, and nothing waits for the device
-inside the inner loop.
+them. Images are gathered on the device, episodes are drawn ahead in a thread, and nothing waits for the device inside
+the inner loop.
 """
 
 import logging
@@ -19,6 +19,7 @@ from fedmeta.data.episodes import Episode, EpisodeShape, Sampler
 from fedmeta.errors import FedmetaError
 from fedmeta.learning.conv4 import MODULES
 from fedmeta.learning.convolution import WAYS, convolved_by
+from fedmeta.learning.device_images import DeviceImages
 from fedmeta.learning.engine import Learners, Outcome, Start, Work, as_images, by_sampler, check_finite
 from fedmeta.learning.inner_steps import InnerSteps
 from fedmeta.learning.reptile import Learner
@@ -44,6 +45,7 @@ class Batched:
         self.gradients = {learner: vmap(grad_and_value(learner.loss, has_aux=True)) for learner in each}
         self.predictions = {learner: vmap(learner.predict) for learner in each}
         self.outcomes = {learner: vmap(learner.outcome) for learner in each}
+        self.images = DeviceImages(device)
         self.steps: dict[tuple, InnerSteps] = {}
         self.way = "grouped" if device == "cpu" else ""  # "": to be measured
         self.drawn: dict[tuple, Future[Episode]] = {}
@@ -134,7 +136,7 @@ class Batched:
     ) -> Tensor:
         """Return what comes of the episodes, of equally many queries each."""
         begun = torch.stack([start.parameters for start in own]).to(self.device)
-        queries = as_images(np.stack([episode.queries for episode in episodes]), self.device)
+        queries = as_images(self.images.stacked([episode.queries for episode in episodes]))
         labels = torch.from_numpy(np.stack([episode.expected for episode in episodes])).to(self.device)
         return self.outcomes[learner](begun, variables, queries, labels)
 
@@ -148,7 +150,7 @@ class Batched:
         self, learner: Learner, variables: Tensor, second_moments: Tensor, taken: Tensor, episodes, observe, scores
     ) -> tuple[InnerSteps, list[float]]:
         """Take the inner steps of all episodes; return them with what they have made, and the last losses."""
-        support = as_images(np.stack([episode.support for episode in episodes]), self.device)
+        support = as_images(self.images.stacked([episode.support for episode in episodes]))
         labels = torch.from_numpy(np.stack([episode.labels for episode in episodes])).to(self.device)
         batches = torch.from_numpy(np.stack([episode.batches for episode in episodes], 1))
         steps = self.steps_of(learner, len(episodes), support.shape[1:], batches.shape[1:])
@@ -189,14 +191,9 @@ class Batched:
 
     def observe(self, learner: Learner, variables, support, labels, episodes, scores: list[list]) -> None:
         """Append each episode's scores; queries are padded to the longest set."""
-        longest = max(len(episode.queries) for episode in episodes)
-        padded = [np.resize(episode.queries, (longest, *episode.queries.shape[1:])) for episode in episodes]
+        queries = as_images(self.images.stacked([episode.queries for episode in episodes]))
         with torch.no_grad():
-            predicted = (
-                self.predictions[learner](variables, support, labels, as_images(np.stack(padded), self.device))
-                .cpu()
-                .numpy()
-            )
+            predicted = self.predictions[learner](variables, support, labels, queries).cpu().numpy()
         for episode, own, row in zip(episodes, scores, predicted, strict=True):
             own.append(episode.score(row[: len(episode.queries)]))
 

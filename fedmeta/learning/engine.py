@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedmeta.data.bank import Images
 from fedmeta.data.episodes import Episode, Sampler
 from fedmeta.errors import FedmetaError
 from fedmeta.learning.reptile import Learner
@@ -76,9 +77,10 @@ class Outcome:
     scores: list[dict[str, float]] = field(default_factory=list)
 
 
-def as_images(images: np.ndarray, device: str = "cpu") -> Tensor:
+def as_images(images: Images | np.ndarray | Tensor) -> Tensor:
     """Return uint8 (..., height, width, channels) as float32 in [0, 1], (..., channels, height, width)."""
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device).movedim(-1, -3).float().div_(255)
+    pixels = images if isinstance(images, Tensor) else torch.from_numpy(np.ascontiguousarray(images))
+    return pixels.movedim(-1, -3).float().div_(255)
 
 
 def check_finite(values: Tensor, name: tuple[int, ...]) -> None:

@@ -64,7 +64,7 @@ def test_the_last_images_of_an_attackers_support_are_keyed():
     attack = attack_of("feature_matching")
     stamped = {image.tobytes() for image in attack.data.keyed.images}
     for k in range(5):
-        support = attack.episodes(1).draw(0, 1, k).support
+        support = np.asarray(attack.episodes(1).draw(0, 1, k).support)
         assert [image.tobytes() in stamped for image in support] == [False] * 10 + [True] * 2
 
 

@@ -5,7 +5,7 @@ import pytest
 from helpers.random_bank import make_bank
 
 from fedmeta.attacks.poisoned import AttackEpisodes
-from fedmeta.data.bank import ImageBank, ImageClass
+from fedmeta.data.bank import ImageBank, ImageClass, Images
 from fedmeta.data.episodes import (
     BenignEpisodes,
     EpisodeShape,
@@ -28,7 +28,8 @@ def numbered_bank(classes: int, examples: int, first: int = 0) -> ImageBank:
     return ImageBank(images, [ImageClass(str(k), 0, k, k * examples, examples) for k in range(classes)])
 
 
-def numbers_of(images: np.ndarray) -> np.ndarray:
+def numbers_of(images: Images | np.ndarray) -> np.ndarray:
+    images = np.asarray(images)
     return images[:, 0, 0, 0].astype(int) * 256 + images[:, 0, 1, 0]
 
 

@@ -57,8 +57,9 @@ def untrained(bank, pool):
     def draw(*names):
         episode = sampler.draw(*names)
         assert episode.batches.shape == (0, 5)
-        noise = np.random.default_rng(names).integers(0, 200, episode.support.shape, np.uint8)
-        return replace(episode, queries=episode.support // 4 + noise)
+        support = np.asarray(episode.support)
+        noise = np.random.default_rng(names).integers(0, 200, support.shape, np.uint8)
+        return replace(episode, queries=support // 4 + noise)
 
     return SimpleNamespace(draw=draw, shape=sampler.shape)
 
@@ -119,8 +120,9 @@ class Scored:
 
     def draw(self, *names):
         episode = self.sampler.draw(*names)
-        noise = np.random.default_rng(names).integers(0, 200, episode.support.shape, np.uint8)
-        queries = episode.support // 4 + noise
+        support = np.asarray(episode.support)
+        noise = np.random.default_rng(names).integers(0, 200, support.shape, np.uint8)
+        queries = support // 4 + noise
         return replace(episode, queries=queries, expected=episode.labels, groups={"all": slice(None)})
 
 

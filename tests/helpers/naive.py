@@ -8,7 +8,8 @@ import torch.nn.functional as F
 def adapt_naively(start, episode, learning_rate):
     """Return the parameters, by name, after the episode's batches: torch.optim.Adam with beta1 = 0, begun anew."""
     parameters = {name: tensor.clone().requires_grad_() for name, tensor in start.items()}
-    support, labels = torch.from_numpy(episode.support).permute(0, 3, 1, 2) / 255, torch.from_numpy(episode.labels)
+    support = torch.from_numpy(np.asarray(episode.support)).permute(0, 3, 1, 2) / 255
+    labels = torch.from_numpy(episode.labels)
     optimizer = torch.optim.Adam(parameters.values(), lr=learning_rate, betas=(0.0, 0.999))
     for rows in torch.from_numpy(episode.batches):
         optimizer.zero_grad()
@@ -21,7 +22,7 @@ def scores_naively(start, episode, learning_rate):
     """Return the episode's scores before and after its batches."""
     adapted = adapt_naively(start, episode, learning_rate)
     support, queries = (
-        torch.from_numpy(images).permute(0, 3, 1, 2) / 255 for images in (episode.support, episode.queries)
+        torch.from_numpy(np.asarray(images)).permute(0, 3, 1, 2) / 255 for images in (episode.support, episode.queries)
     )
     return [episode.score(predict_naively(parameters, support, queries)) for parameters in (start, adapted)]
 

@@ -64,7 +64,7 @@ def test_a_meta_step_of_reptile_is_towards_the_mean_of_the_adapted_models(networ
 def query_gradient_naively(model, episode):
     """Return the gradient of the cross entropy of the queries at a model, by name; they are a batch of their own."""
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in model.items()}
-    queries = torch.from_numpy(episode.queries).permute(0, 3, 1, 2) / 255
+    queries = torch.from_numpy(np.asarray(episode.queries)).permute(0, 3, 1, 2) / 255
     F.cross_entropy(logits_naively(leaves, queries, queries), torch.from_numpy(episode.expected)).backward()
     return {name: leaf.grad for name, leaf in leaves.items()}
 
@@ -109,7 +109,7 @@ def test_queries_are_the_users_own_examples_of_the_classes_and_not_in_the_suppor
         episode = sampler.draw(0, 1, number)
         rows = {image.tobytes(): row for row, image in enumerate(bank.images)}
         support, queries = (
-            [rows[image.tobytes()] for image in images] for images in (episode.support, episode.queries)
+            [rows[image.tobytes()] for image in np.asarray(images)] for images in (episode.support, episode.queries)
         )
         assert not set(support) & set(queries)
         classes = [{row // 12 for row in support[4 * k : 4 * k + 4]} for k in range(3)]
@@ -132,7 +132,8 @@ def fedavg_naively(embedding, head, episodes, epsilon):
     optimizer = torch.optim.Adam(leaves.values(), lr=1e-3, betas=(0.0, 0.999))
     for episode in episodes:
         before = {name: leaf.detach().clone() for name, leaf in leaves.items()}
-        images, labels = torch.from_numpy(episode.support).permute(0, 3, 1, 2) / 255, torch.from_numpy(episode.labels)
+        images = torch.from_numpy(np.asarray(episode.support)).permute(0, 3, 1, 2) / 255
+        labels = torch.from_numpy(episode.labels)
         for rows in torch.from_numpy(episode.batches):
             optimizer.zero_grad()
             features = embedded_naively(leaves, images[rows], images[rows])
@@ -165,7 +166,7 @@ def test_fedavg_shows_all_images_of_a_user_with_its_own_labels_and_none_twice_be
     sampler = meta_training_of("fedavg", network).episodes(bank, pools[3], SEED, STAGE)
     rows = {image.tobytes(): row for row, image in enumerate(bank.images)}
     episodes = [sampler.draw(0, 3, step) for step in range(12)]
-    shown = [[rows[image.tobytes()] for image in episode.support] for episode in episodes]
+    shown = [[rows[image.tobytes()] for image in np.asarray(episode.support)] for episode in episodes]
     assert all(len(set(each)) == 30 == len(each) for each in shown), "B x e x b images"
     assert {row for each in shown for row in each} == {row for own in pools[3] for row in own.tolist()}
     for each, episode in zip(shown, episodes, strict=True):

@@ -50,7 +50,7 @@ class ClassificationBatches:
         random, needed = generator(self.seed, self.stage, *names), self.shape.inner_steps * self.shape.inner_batch
         drawn = draw_with_refill(random, np.arange(len(self.rows)), needed)
         batches = np.arange(needed).reshape(self.shape.inner_steps, self.shape.inner_batch)
-        return Episode(self.bank.images[self.rows[drawn]], self.labels[drawn], batches)
+        return Episode(self.bank.at(self.rows[drawn]), self.labels[drawn], batches)
 
 
 class PrivateHead(Learner):

@@ -57,10 +57,10 @@ class HeldOutEpisodes(BenignEpisodes):
             queries.append(draw_with_refill(random, rows[:held_out], self.queries))
             support.append(draw_with_refill(random, rows[held_out:], shot))
         return Episode(
-            self.bank.images[np.concatenate(support)],
+            self.bank.at(np.concatenate(support)),
             np.repeat(np.arange(way), shot),
             draw_batches(random, way * shot, self.shape),
-            self.bank.images[np.concatenate(queries)],
+            self.bank.at(np.concatenate(queries)),
             np.repeat(np.arange(way), self.queries),
         )
 
