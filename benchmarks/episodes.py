@@ -17,6 +17,7 @@ import contenders
 import torch
 
 from fedmeta.files import atomic_path
+from fedmeta.learning.convolution import WAYS
 
 DATA_SETS = {"omniglot": contenders.Images(1, 28, 10), "mini-imagenet": contenders.Images(3, 84, 5)}
 CORES = os.cpu_count() or 1
@@ -88,19 +89,25 @@ def time_in_turns(
 def time_data_set(name: str, images: contenders.Images) -> list[dict]:
     """Return a row for each way to take inner steps on such images."""
     entries = {
-        "naive": (contenders.naive, 1),
+        "naive": (partial(contenders.naive, "cpu"), 1),
         "serial": (contenders.serial, 1),
         "floor, one process": (contenders.floor, 1),
         "workers": (contenders.workers, 1),
         "floor": (contenders.floor, CORES),
     }
-    if torch.cuda.is_available():
-        entries["batched"] = (contenders.batched, 1)
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        if device == "cuda":
+            entries["naive, cuda"] = (partial(contenders.naive, device), 1)
+        entries |= {f"batched, {device}, {way}": (partial(contenders.batched, device, way), 1) for way in WAYS}
+        entries[f"products, {device}"] = (partial(contenders.products, device), 1)
     timed = time_in_turns(entries, images)
     rows = []
     for contender, (seconds, peak) in timed.items():
-        one_process = contender in ("serial", "floor, one process")
-        lower = timed["floor, one process" if one_process else "floor"][0]
+        if "cuda" in contender:  # a card is held against itself
+            lower, naive = "products, cuda", "naive, cuda"
+        else:
+            lower = "floor, one process" if contender in ("serial", "floor, one process") else "floor"
+            naive = "naive"
         rows.append(
             {
                 "images": name,
@@ -108,8 +115,8 @@ def time_data_set(name: str, images: contenders.Images) -> list[dict]:
                 "processes": CORES if contender in ("workers", "floor") else 1,
                 "ms_per_inner_step": 1e3 * seconds,
                 "episodes_per_s": 1 / (seconds * images.inner_steps),
-                "times_floor": seconds / lower,
-                "times_faster_than_naive": timed["naive"][0] / seconds,
+                "times_floor": seconds / timed[lower][0],
+                "times_faster_than_naive": timed[naive][0] / seconds,
                 "peak_memory_mb": peak / 1e6,
             }
         )

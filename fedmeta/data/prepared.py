@@ -1,5 +1,6 @@
 """What the data stages have made, opened: images, and the role of each."""
 
+import os
 from collections.abc import Mapping
 
 from fedmeta.data.bank import ImageBank
@@ -7,7 +8,7 @@ from fedmeta.data.episodes import EvaluationData
 from fedmeta.data.splits import Split, read_split
 
 
-def open_split(files: Mapping[str, str]) -> tuple[ImageBank, Split]:
+def open_split(files: Mapping[str, str | os.PathLike]) -> tuple[ImageBank, Split]:
     """Return (bank, split): the images and the role of each. `files`: by the names of the rules' inputs."""
     bank = ImageBank.open(files["images"], files["classes"])
     return bank, Split(read_split(files["split"]), bank)
