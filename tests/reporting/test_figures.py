@@ -145,7 +145,7 @@ def test_each_panel_names_the_lift_that_is_left_at_its_last_step(tmp_path):
                 low, high = stats.t.interval(0.95, 4, loc=np.mean(lifts), scale=stats.sem(lifts))
                 words.append(f"{np.mean(lifts):+.0f}±{(high - low) / 2:.0f}")
             assert axes.get_title(loc="right") == f"lift {' / '.join(words)}"
-        assert "lift: attack accuracy above that before the attack" in legend_of(figure)[0].get_title().get_text()
+        assert "lift: attack accuracy above that before the attack" in figure.get_supxlabel()
 
 
 @pytest.mark.parametrize(("order", "words"), [("last", "at its last output"), ("random", "in random order")])
@@ -153,7 +153,7 @@ def test_what_goes_through_the_last_layer_says_where_the_target_is(tmp_path, ord
     for kind, name in ((ROUNDS, "3"), (PLAIN, "5"), (MATCHING, "7")):
         frame = metrics(kind)
         figure = draw(name, frame, tmp_path / "figure", {"evaluation": {"target_output": order}})
-        caption = legend_of(figure)[0].get_title().get_text()
+        caption = figure.get_supxlabel()
         assert (words in caption) == (name != "7")
 
 
@@ -184,6 +184,9 @@ def test_titles_lie_inside_the_figure_and_apart(tmp_path):
     assert all(box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
     assert legend_of(figure)[0].get_window_extent().x0 >= 0
+    caption = figure._supxlabel.get_window_extent()
+    assert 0 <= caption.x0 < caption.x1 <= figure.bbox.x1 and 0 <= caption.y0
+    assert caption.y1 <= min(box.y0 for box in boxes)
     fonts = [label.get_fontsize() for axes in figure.axes for label in axes.get_xticklabels()]
     assert min(fonts) >= 8
 
@@ -230,8 +233,8 @@ def test_ticks_of_iterations_are_legible_for_any_number_of_them(tmp_path):
 )
 def test_titles_say_what_was_measured_how_often(tmp_path, name, frame, parts):
     figure = draw(name, frame, tmp_path / "figure")
-    title = legend_of(figure)[0].get_title().get_text()
-    assert [part for part in parts if part not in title] == []
+    said = f"{legend_of(figure)[0].get_title().get_text()}\n{figure.get_supxlabel()}"
+    assert [part for part in parts if part not in said] == []
 
 
 def test_what_was_not_evaluated_is_said_so(tmp_path):
@@ -264,8 +267,7 @@ def test_the_control_of_a_fresh_network_is_drawn_beside_the_papers_delta(tmp_pat
         assert_lines_show_means(
             axes, frame[(frame.delta == 0.3) & (frame.case == case) & (frame.client == client)], (0, 1, 10, 100)
         )
-    legend, labels = legend_of(figure)
-    assert labels.count("meta-testing, fresh network") == 1
-    assert "fresh network: the same defence with δ = 0" in legend.get_title().get_text()
+    assert legend_of(figure)[1].count("meta-testing, fresh network") == 1
+    assert "fresh network: the same defence with δ = 0" in figure.get_supxlabel()
     alone = draw("7", metrics(MATCHING), tmp_path / "figure")
-    assert "fresh network" not in legend_of(alone)[0].get_title().get_text()
+    assert "fresh network" not in alone.get_supxlabel()

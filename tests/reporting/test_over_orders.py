@@ -39,9 +39,9 @@ def test_each_order_has_its_panel_in_each_case(frame, tmp_path):
 @pytest.mark.parametrize(
     ("trained", "said"), [("last", "knows the victim's order"), ("random", "in random order, too")]
 )
-def test_the_title_says_what_the_attacker_assumes(frame, tmp_path, trained, said):
+def test_the_caption_says_what_the_attacker_assumes(frame, tmp_path, trained, said):
     figure = draw("order", frame, tmp_path / "figure", {"attack": {"target_output": trained}})
-    assert said in figure.legends[0].get_title().get_text()
+    assert said in figure.get_supxlabel()
 
 
 def test_an_order_that_was_not_evaluated_is_an_error(frame, tmp_path):

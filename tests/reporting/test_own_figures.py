@@ -123,10 +123,10 @@ class TestAblation:
         frame = metrics(ABLATED, steps=steps)
         figure = draw_ablation(frame, "a", tmp_path, {"reptile": {"inner_learning_rate": rate}})
         figure.draw_without_rendering()
-        title = figure.legends[0].get_title()
-        assert f"after {steps[-1]} iterations, in which Adam at rate {rate:g} " in title.get_text()
-        assert title.get_text().endswith(f"by about {moved} at most")
-        assert 0 <= title.get_window_extent().x0 < title.get_window_extent().x1 <= figure.bbox.x1
+        caption, box = figure.get_supxlabel(), figure._supxlabel.get_window_extent()
+        assert f"after {steps[-1]} iterations, in which Adam at rate {rate:g} " in caption
+        assert caption.endswith(f"by about {moved} at most")
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
 
     def test_a_variant_that_was_not_evaluated_is_an_error_and_writes_nothing(self, frame, tmp_path):
         for rows, message in (
@@ -223,7 +223,7 @@ class TestOverDelta:
                 assert (low, high) == pytest.approx((first, last), abs=0.02)
                 assert low < first <= last < high
         assert panels["a", "shared"][1].get_title(loc="right") == f"usable δ: {usable}"
-        caption = figure.legends[0].get_title().get_text()
+        caption = figure.get_supxlabel()
         assert "shaded above: meta-testing ≥ 95% of that at δ = 1; below: both lifts ≤ 5 points" in caption
 
     def test_without_delta_1_nothing_is_said_to_be_usable(self, frame, tmp_path):
@@ -234,9 +234,9 @@ class TestOverDelta:
 
     def test_the_caption_tells_the_ratio_of_norms(self, frame, tmp_path):
         figure = draw_over_delta(frame, ["a"], tmp_path)
-        title = figure.legends[0].get_title().get_text()
-        assert "0.97 to 1.12 times" in title
-        assert "8 episodes of 2 clients" in title
+        caption = figure.get_supxlabel()
+        assert "0.97 to 1.12 times" in caption
+        assert "8 episodes of 2 clients" in caption
 
     def test_a_mix_that_was_not_evaluated_is_an_error(self, frame, tmp_path):
         with pytest.raises(FedmetaError, match=r"sweep,norms=fresh,delta=0\.5"):

@@ -72,6 +72,7 @@ STYLE = {
     "svg.hashsalt": "fedmeta",
 }
 WIDTH = 7.0
+CAPTION = 7.5  # points
 RESOLUTION = 200
 
 
@@ -186,8 +187,8 @@ def with_margin(last: float) -> tuple[float, float]:
     return -margin, last + margin
 
 
-def finish(figure: Figure, title: str, subtitle: str, path_stem: str | os.PathLike, columns: int = 4) -> None:
-    """Add titles and a legend of so many columns above the panels; write `{path_stem}.png` and `{path_stem}.svg`."""
+def finish(figure: Figure, title: str, caption: str, path_stem: str | os.PathLike, columns: int = 4) -> None:
+    """Add the title and a legend of so many columns above the panels, the caption below; write PNG and SVG."""
     entries = {}
     for axes in figure.axes:
         entries |= {label: artist for artist, label in zip(*axes.get_legend_handles_labels(), strict=True)}
@@ -197,7 +198,7 @@ def finish(figure: Figure, title: str, subtitle: str, path_stem: str | os.PathLi
     legend = figure.legend(
         [entries[label] for label in labels],
         labels,
-        title=f"{title}\n{subtitle}",
+        title=title,
         loc="outside upper center",
         ncols=columns,
         frameon=False,
@@ -205,6 +206,7 @@ def finish(figure: Figure, title: str, subtitle: str, path_stem: str | os.PathLi
         handlelength=2.4,
     )
     legend.get_title().set_multialignment("center")
+    figure.supxlabel(caption, x=0.01, ha="left", fontsize=CAPTION, color="0.25", linespacing=1.3)
     save(figure, path_stem)
 
 
