@@ -15,7 +15,6 @@ run: say setup ## set up, run the default experiment (config.yaml) and say where
 	$(SNAKEMAKE)
 	@echo
 	@$(MAKE) --no-print-directory report
-	@echo "Figures:  results/figures/    tables: results/tables/    all metrics: results/metrics.csv"
 
 report: setup ## write results/report.html: all figures and tables of the finished run, with captions, in one file
 	@$(SNAKEMAKE) --report results/report.html || { echo "Is the run finished? make finishes it" >&2; exit 1; }

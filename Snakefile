@@ -26,3 +26,5 @@ rule all:
         ["results/metrics.csv", "results/tables/aggregation.csv"],
         expand("results/tables/{table}.{kind}", table=marks.tables(), kind=["csv", "html"]),
     localrule: True
+    message:
+        "All figures and tables are there"

@@ -185,7 +185,7 @@ def test_titles_lie_inside_the_figure_and_apart(tmp_path):
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
     assert legend_of(figure)[0].get_window_extent().x0 >= 0
     caption = figure._supxlabel.get_window_extent()
-    assert 0 <= caption.x0 < caption.x1 <= figure.bbox.x1 and 0 <= caption.y0
+    assert 0 <= caption.x0 < caption.x1 <= figure.bbox.x1 and caption.y0 >= 0
     assert caption.y1 <= min(box.y0 for box in boxes)
     fonts = [label.get_fontsize() for axes in figure.axes for label in axes.get_xticklabels()]
     assert min(fonts) >= 8

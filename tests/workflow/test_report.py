@@ -28,6 +28,10 @@ def project(tmp_path_factory) -> Path:
     for options in ((), ("--report", "results/report.html")):
         run = call(folder, "", *MINE, *options)
         assert run.returncode == 0, run.stderr[-3000:]
+        # The end of a run, and nothing but that, says what was found.
+        assert ("What was found" in run.stderr) == (options == ())
+        if not options:
+            assert re.search(r"^plain +matching +[-+]\d+", run.stderr, re.M)
     return folder
 
 

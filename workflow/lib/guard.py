@@ -25,7 +25,12 @@ from workflow.lib.homes import Homes, write_homes
 from workflow.lib.jobs import Jobs, typed
 from workflow.lib.raw_data import RawData
 from workflow.lib.report_marks import Marks
-from workflow.lib.report_words import Words
+from workflow.lib.report_words import METRICS, MOST_ROWS, Words
+
+LIFT = (
+    "Attack lift: attack accuracy above that of the model before the attack, on images that the attacker trained on / "
+    "on others.\nFigures: results/figures/   tables: results/tables/   all metrics: results/metrics.csv"
+)
 
 
 def one_line(check: Callable, *arguments) -> None:
@@ -137,6 +142,16 @@ def before_jobs(homes: Homes, inputs: Iterable[str]) -> None:
     one_line(write_homes, homes.record())
     for path in set_clock(inputs):
         logger.warning(f"{path} was of a time in the future: it is of now")
+
+
+def after_success(workflow) -> None:
+    """Say what the whole run found, and where that is; nothing where a call was for a part of it."""
+    if workflow.is_main_process and any(METRICS in job.output for job in workflow.dag.jobs):
+        from fedmeta.reporting.outcomes import as_text, outcomes  # SciPy, which a dry run does without
+        from fedmeta.reporting.results import read_metrics
+
+        found = as_text(outcomes(read_metrics(METRICS)), MOST_ROWS)
+        logger.info(f"\nWhat was found, with 95% intervals:\n\n{found}\n\n{LIFT}")
 
 
 def after_failure() -> None:

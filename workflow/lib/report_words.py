@@ -4,7 +4,6 @@ Everything is looked up when the report is written.
 """
 
 import ast
-import csv
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -24,7 +23,8 @@ from workflow.lib.targets import FIGURES, OF_PAPER
 MINI_IMAGENET = ("4", "6", "8", "A2", "A7")  # the paper's figures of it
 COMPARISON = "What is left of the attack at the end, under each defence."
 PAPER = "Each number of the paper's text beside this run's, with a verdict."
-MOST_ROWS = 12  # of the overview on the first page
+METRICS = "results/metrics.csv"
+MOST_ROWS = 12  # of an overview, on the first page and on a terminal
 
 
 class Words:
@@ -105,30 +105,24 @@ class Words:
         return [own] if own else list(self.jobs.readers)
 
     def overview(self) -> list[dict[str, str]]:
-        """Return what was measured at the end, a line for each scenario, data set and defence, in the first case.
+        """Return what was measured at the end (`outcomes`), as text; nothing where there are too many lines."""
+        from fedmeta.reporting.outcomes import lifts_of, outcomes, with_interval  # SciPy, which a dry run does without
+        from fedmeta.reporting.results import read_metrics
 
-        Numbers are those of comparison.csv, in percent or points, means over clients. None where there are too many.
-        """
-        with open("results/tables/comparison.csv") as file:
-            rows = list(csv.DictReader(file))
-        first = min(row["case"] for row in rows)
-        lines: dict[tuple[str, str, str], dict[str, list[float]]] = {}
-        for row in rows:
-            if row["case"] == first:
-                line = lines.setdefault((row["scenario"], row["dataset"], row["defence"]), {})
-                kept = row["lift"] if row["metric"].startswith("attack") else row["mean"]
-                line.setdefault(row["metric"], []).append(100 * float(kept))
-        if len(lines) > MOST_ROWS:
+        table = outcomes(read_metrics(METRICS))
+        if len(table) > MOST_ROWS:
             return []
         return [
             {
-                "scenario": scenario,
-                "dataset": display(dataset),
-                "defence": defence or "none, after the last round",
-                "case": first,
-                **{metric: f"{sum(values) / len(values):.0f}" for metric, values in line.items()},
+                "scenario": row["scenario"],
+                "dataset": display(row["dataset"]),
+                "defence": row["defence"] or "none, after the last round",
+                "lift": lifts_of(row),
+                "meta_testing": with_interval(row, "meta_testing"),
+                "main_task": with_interval(row, "main_task"),
+                "words": row["words"],
             }
-            for (scenario, dataset, defence), line in sorted(lines.items())  # without a defence first
+            for row in table.to_dict("records")
         ]
 
     def first_results(self) -> list[tuple[str, str, str]]:

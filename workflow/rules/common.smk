@@ -28,6 +28,10 @@ onstart:
     guard.before_jobs(homes, [located("fedmeta/paper/numbers.csv"), located("fedmeta/reporting/page.html")])
 
 
+onsuccess:
+    guard.after_success(workflow)
+
+
 onerror:
     guard.after_failure()
 

@@ -1,0 +1,78 @@
+"""What a run found, in words: for each scenario, whether the attack works, and whether it is gone under a defence."""
+
+import math
+
+import pandas as pd
+
+from fedmeta.reporting.comparison import last_steps
+from fedmeta.reporting.figures.captions import display
+from fedmeta.reporting.judging import SAFE
+from fedmeta.reporting.results import lift, summarise
+
+RUN = ["scenario", "dataset", "defence"]
+BENIGN = ("meta_testing", "main_task")
+LIFTS = ("attack_training_lift", "attack_validation_lift")
+HEADINGS = ("scenario", "data set", "defence", "attack lift (points)", "meta-testing", "in words")
+
+
+def outcomes(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return what was measured at the end, in the first case: a row for each scenario, data set and defence.
+
+    `metrics` as from `read_metrics`; all clients are pooled. For each accuracy of the attacked model and each lift
+    there are the mean and, with `_half_width`, half the 95% interval, as fractions. `words` says what it means. The
+    rows without a defence, measured after the last round, come first; their `defence` is "".
+    """
+    rows = last_steps(metrics[metrics.case == metrics.case.min()])
+    measured = pd.concat([rows[(rows.model == "attacked") & rows.metric.isin(BENIGN)], lift(rows)])
+    summary = summarise(measured, [*RUN, "metric"])
+    table = summary.pivot(index=RUN, columns="metric", values=["mean", "half_width"])
+    table.columns = [metric if what == "mean" else f"{metric}_{what}" for what, metric in table.columns]
+    table = table.reset_index()
+    table["words"] = [in_words(row) for row in table.to_dict("records")]
+    return table
+
+
+def in_words(row: dict) -> str:
+    """Return whether the attack works, by the larger of its two lifts: its interval must be above `SAFE` or below."""
+    mean, half = max((row[metric], row[f"{metric}_half_width"]) for metric in LIFTS)
+    low, high, defended = mean - half, mean + half, bool(row["defence"])
+    if math.isnan(half):
+        return "one episode: too few to tell"
+    if low > SAFE:
+        return "the attack survives" if defended else "the attack works"
+    if high <= SAFE:
+        return "the attack is gone" if defended else "the attack does not work"
+    if mean <= SAFE:
+        return f"no attack seen; up to {points(high)} points are possible"
+    return f"unclear, {points(low)} to {points(high)} points: evaluate more episodes or seeds"
+
+
+def as_text(table: pd.DataFrame, most: int) -> str:
+    """Return the first `most` outcomes as aligned lines; a single scenario or data set goes without its column."""
+    rows = [HEADINGS]
+    for row in table.head(most).to_dict("records"):
+        whose = (row["scenario"], display(row["dataset"]), row["defence"] or "none")
+        rows.append((*whose, lifts_of(row), f"{with_interval(row, 'meta_testing')}%", row["words"]))
+    alike = [k for k, name in enumerate(RUN[:2]) if table[name].nunique() == 1]
+    rows = [[cell for k, cell in enumerate(row) if k not in alike] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if len(table) > most:
+        lines.append(f"... and {len(table) - most} more: results/tables/comparison.csv")
+    return "\n".join(lines)
+
+
+def lifts_of(row: dict) -> str:
+    """Return the lift on images that the attacker trained on, and on others: +84±9 / +85±12."""
+    return " / ".join(with_interval(row, metric, "+") for metric in LIFTS)
+
+
+def with_interval(row: dict, metric: str, sign: str = "") -> str:
+    """Return a mean with half of its interval, in percent or points: 93±2."""
+    half = row[f"{metric}_half_width"]
+    return points(row[metric], sign) + ("" if math.isnan(half) else f"±{points(half, '')}")
+
+
+def points(share: float, sign: str = "+") -> str:
+    """Return a share in whole points."""
+    return f"{round(100 * share):{sign}d}"
