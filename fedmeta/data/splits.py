@@ -147,6 +147,17 @@ class Split:
         """Return the backdoor classes' images, to be keyed, of `attack_training` or `attack_validation`."""
         return self._reserved("backdoor", role)
 
+    def roles(self, kind: str) -> list[dict[str, np.ndarray]]:
+        """Return the image rows of each class of a kind by role, whoever holds them, in the order of the table."""
+        of_classes: dict[int, dict[str, np.ndarray]] = {base: {} for base in self._bases(kind)}
+        for own_kind, role, user in self._examples:
+            if own_kind == kind:
+                pool = self._pool(kind, role, user, upright=True)
+                for base, rows in zip(self._examples[kind, role, user], pool, strict=True):
+                    held = of_classes[base].get(role, np.empty(0, np.int64))
+                    of_classes[base][role] = np.concatenate([held, rows])
+        return list(of_classes.values())
+
     @property
     def names(self) -> tuple[str, list[str]]:
         """The target class's name and those of the backdoor classes."""

@@ -12,7 +12,7 @@ from fedmeta.reporting.results import lift, summarise
 RUN = ["scenario", "dataset", "defence"]
 BENIGN = ("meta_testing", "main_task")
 LIFTS = ("attack_training_lift", "attack_validation_lift")
-HEADINGS = ("scenario", "data set", "defence", "attack lift (points)", "meta-testing", "in words")
+HEADINGS: tuple[str, ...] = ("scenario", "data set", "defence", "attack lift (points)", "meta-testing", "in words")
 
 
 def outcomes(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -49,12 +49,12 @@ def in_words(row: dict) -> str:
 
 def as_text(table: pd.DataFrame, most: int) -> str:
     """Return the first `most` outcomes as aligned lines; a single scenario or data set goes without its column."""
-    rows = [HEADINGS]
+    cells = [HEADINGS]
     for row in table.head(most).to_dict("records"):
         whose = (row["scenario"], display(row["dataset"]), row["defence"] or "none")
-        rows.append((*whose, lifts_of(row), f"{with_interval(row, 'meta_testing')}%", row["words"]))
+        cells.append((*whose, lifts_of(row), f"{with_interval(row, 'meta_testing')}%", row["words"]))
     alike = [k for k, name in enumerate(RUN[:2]) if table[name].nunique() == 1]
-    rows = [[cell for k, cell in enumerate(row) if k not in alike] for row in rows]
+    rows = [[cell for k, cell in enumerate(row) if k not in alike] for row in cells]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     if len(table) > most:

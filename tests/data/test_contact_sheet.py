@@ -61,3 +61,36 @@ def test_names_of_classes_are_shown_as_they_are(tmp_path, monkeypatch, name):
         (f"(a) target class: {name} class 0", False), (f"{name} class 1", False), (f"{name} class 2", False),
     }  # fmt: skip
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_images_are_grouped_by_the_role_that_the_split_gives_them():
+    split, bank, keyed = drawn(0)
+    target, backdoors, *_ = panels(split, bank, keyed, TRIGGER)
+    assert target.headings == ["benign users: 3", "attacker, no key: 2", "evaluation: 2"]
+    assert backdoors.headings == [
+        "benign users: 3", "attack training: 3", "attack validation: 2", "evaluation: 2",
+    ]  # fmt: skip
+    of_attacker = {image.tobytes() for image in bank.images[split.target_attacker()]}
+    assert {image.tobytes() for image in target.rows[0][1]} == of_attacker
+    for role, group in (("attack_training", 1), ("attack_validation", 2)):
+        for row, rows in zip(backdoors.rows, split.backdoor(role), strict=True):
+            own = {image.tobytes() for image in bank.images[rows]}
+            assert {image.tobytes() for image in row[group]} <= own
+    assert sum(len(images) for images in backdoors.rows[0]) <= 10
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Bengali/character46", "Bengali/character46"),
+        ("Old_Church_Slavonic_(Cyrillic)/character31", "Old_Church_Slavonic…/character31"),
+        ("x" * 33, "x" * 15 + "…" + "x" * 16),
+        ("a/" + "b" * 40, "a/" + "b" * 13 + "…" + "b" * 16),
+    ],
+)
+def test_of_a_long_name_the_end_is_kept(name, shown):
+    split, bank, keyed = drawn(0)
+    bank = ImageBank(bank.images, [c._replace(name=name) if c.name == "class 1" else c for c in bank.classes])
+    settings = SETTINGS | {"backdoor": [name, "class 2"]}
+    split = Split(draw_split(bank.classes, split_settings(settings), 1), bank)
+    assert panels(split, bank, keyed, TRIGGER)[1].labels[0] == shown
