@@ -61,7 +61,8 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
             sample(every, summarise(every, ["scenario", "defence", "metric"]), "number", "±"),
         ]
         title = options.title or "attacks against servers and users"
-        figure.suptitle(f"{display(about.dataset)}: {title}\n" + "\n".join(lines), fontsize=8)
+        figure.suptitle(f"{display(about.dataset)}: {title}", fontsize=panels.STYLE["legend.title_fontsize"])
+        panels.add_caption(figure, "\n".join(lines))
         panels.save(figure, path_stem)
     return figure
 

@@ -62,7 +62,8 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
             _draw_queries(axes, views, images, target, name in KEYED)
         title = options.title or "the attack at a glance"
         legend = "T: the target class; white on dark: the backdoor works; grey: another wrong label"
-        figure.suptitle(f"{display(about.dataset)}: {title}\none episode of {whose(detail)}. {legend}", fontsize=8)
+        figure.suptitle(f"{display(about.dataset)}: {title}", fontsize=panels.STYLE["legend.title_fontsize"])
+        panels.add_caption(figure, f"one episode of {whose(detail)}\n{legend}")
         panels.save(figure, path_stem)
     return figure
 

@@ -206,8 +206,13 @@ def finish(figure: Figure, title: str, caption: str, path_stem: str | os.PathLik
         handlelength=2.4,
     )
     legend.get_title().set_multialignment("center")
-    figure.supxlabel(caption, x=0.01, ha="left", fontsize=CAPTION, color="0.25", linespacing=1.3)
+    add_caption(figure, caption)
     save(figure, path_stem)
+
+
+def add_caption(figure: Figure, caption: str) -> None:
+    """Write the caption below the panels, in small type."""
+    figure.supxlabel(caption, x=0.01, ha="left", fontsize=CAPTION, color="0.25", linespacing=1.3)
 
 
 def save(figure: Figure, path_stem: str | os.PathLike) -> None:
