@@ -28,11 +28,11 @@ def outcomes(metrics: pd.DataFrame) -> pd.DataFrame:
     table = summary.pivot(index=RUN, columns="metric", values=["mean", "half_width"])
     table.columns = [metric if what == "mean" else f"{metric}_{what}" for what, metric in table.columns]
     table = table.reset_index()
-    table["words"] = [in_words(row) for row in table.to_dict("records")]
+    table["words"] = [conclusion(row) for row in table.to_dict("records")]
     return table
 
 
-def in_words(row: dict) -> str:
+def conclusion(row: dict) -> str:
     """Return whether the attack works, by the larger of its two lifts: its interval must be above `SAFE` or below."""
     mean, half = max((row[metric], row[f"{metric}_half_width"]) for metric in LIFTS)
     low, high, defended = mean - half, mean + half, bool(row["defence"])

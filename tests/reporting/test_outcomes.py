@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from fedmeta.reporting import results
-from fedmeta.reporting.outcomes import as_text, in_words, outcomes
+from fedmeta.reporting.outcomes import as_text, conclusion, outcomes
 
 EPISODES = 6
 RNG = np.random.default_rng(3)
@@ -74,8 +74,8 @@ def test_the_larger_lift_and_its_interval_decide(lift, half, undefended, defende
     row = {f"{metric}_lift": -0.5 for metric in ("attack_training", "attack_validation")}
     row |= {f"{metric}_lift_half_width": 0.4 for metric in ("attack_training", "attack_validation")}
     row |= {larger: lift, f"{larger}_half_width": half}
-    assert in_words({**row, "defence": ""}) == undefended
-    assert in_words({**row, "defence": "mix"}) == defended
+    assert conclusion({**row, "defence": ""}) == undefended
+    assert conclusion({**row, "defence": "mix"}) == defended
 
 
 def test_lines_are_aligned_and_name_what_differs(frame):
