@@ -63,9 +63,9 @@ def test_a_model_file_cut_short_or_of_another_network_is_refused(tmp_path, netwo
     with pytest.raises(FedmetaError, match="does not fit the network"):
         from_named(network._replace(filters=16), read_tensors(path)[0])
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(FedmetaError, match=r"model\.safetensors is not a whole model file: delete it"):
+    with pytest.raises(FedmetaError, match=r"model\.safetensors is not a valid model file: delete it"):
         read_tensors(path)
-    with pytest.raises(FedmetaError, match="not a whole model file"):
+    with pytest.raises(FedmetaError, match="not a valid model file"):
         read_tensors(tmp_path / "absent")
 
 
