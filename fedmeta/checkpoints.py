@@ -44,7 +44,7 @@ def write_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], provenanc
 
 
 def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
-    """Return what `write_tensors` wrote. Raises FedmetaError for a file that is missing, truncated or of another kind."""
+    """Return what `write_tensors` wrote. Raises FedmetaError if the file is missing, truncated or of another kind."""
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)

@@ -76,7 +76,7 @@ def source_of(family: str, name: str) -> Path:
 def unknown(family: str, name: str) -> str:
     """Return the message about an unknown name."""
     nearest = difflib.get_close_matches(name, names(family), 1, 0)[0]
-    return f"there is no {family} called '{name}'; did you mean '{nearest}'? Your own file needs a path that ends in .py"
+    return f"there is no {family} called '{name}'; did you mean '{nearest}'? The path of your own file ends in .py"
 
 
 def load(family: str, name: str) -> ModuleType:
@@ -84,7 +84,7 @@ def load(family: str, name: str) -> ModuleType:
     path = file_of(family, name)
     if not is_own(name):
         return importlib.import_module(".".join(path.with_suffix("").parts))
-    called = f"fedmeta_own_{family}_{path.stem}_{zlib.crc32(path.as_posix().encode()):08x}"  # two files may have the same stem
+    called = f"fedmeta_own_{family}_{path.stem}_{zlib.crc32(path.as_posix().encode()):08x}"  # stems may be equal
     specification = importlib.util.spec_from_file_location(called, path)
     assert specification and specification.loader, "it is a file that ends in .py"
     module = importlib.util.module_from_spec(specification)

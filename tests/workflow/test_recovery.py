@@ -148,7 +148,9 @@ def test_a_file_that_was_edited_is_made_again_and_not_built_upon(project, finish
     assert jobs == sorted(["pretrain", *FOLLOWS])
     assert f"{PRETRAINED} is not what was made: it is made again, and so is what depends on it" in text
     assert_recovers(project, finished)
-    assert "has changed since it was kept: making it again" in next((project / "logs/pretrain").rglob("*.log")).read_text()
+    assert (
+        "has changed since it was kept: making it again" in next((project / "logs/pretrain").rglob("*.log")).read_text()
+    )
 
 
 def test_without_snakemakes_records_nothing_is_taken_on_trust(project, finished):
