@@ -1,4 +1,4 @@
-"""The attack at a glance, for people: target, backdoor classes, key and attack training set (Figures 1 and 2)."""
+"""The attack at a glance: target, backdoor classes, key and attack training set (Figures 1 and 2)."""
 
 import os
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from fedmeta.settings.sections import Trigger
 
 COLUMNS = 10
 MOST_ROWS = 6
-INCHES = 0.62  # of an image's side
+INCHES = 0.62  # side of an image
 FRAME = 1  # pixels between images
 
 
@@ -35,7 +35,7 @@ def contact_sheet(
 
 def panels(split: Split, bank: ImageBank, keyed_training: ImageBank, trigger: Trigger) -> list[Panel]:
     """Return (a) the target class, (b) the backdoor classes, (c) the key alone, (d) the keyed images that the attacker
-    trains on. Of more images or classes than fit, some are shown and the titles give the number.
+    trains on. If not all images or classes fit, some are shown and the titles give the number.
     """
     target, backdoors = split.names
     upright = {c.name: k for k, c in enumerate(bank.classes) if c.rotation == 0}
@@ -64,7 +64,7 @@ def _origin(split: Split, bank: ImageBank) -> str:
 
 
 def _spread(images: np.ndarray, most: int) -> np.ndarray:
-    """Return at most `most` of the images, evenly spread over them."""
+    """Return at most `most` of the images, evenly spaced."""
     return images[np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int)]
 
 
@@ -93,7 +93,7 @@ def _draw(panels: list[Panel], path: str | os.PathLike) -> None:
         grey = {"cmap": "gray_r", "vmin": 0, "vmax": 255} if montage.shape[-1] == 1 else {}
         axes.imshow(montage.squeeze(-1) if grey else montage, interpolation="nearest", aspect="auto", **grey)
         axes.set_axis_off()
-        # Names of classes are shown as they are: matplotlib takes what is between two $ for mathematics.
+        # Names of classes are shown as they are: matplotlib would read text between two $ as mathematics.
         axes.set_title(panel.title, loc="left", fontsize=10, pad=4, parse_math=False)
         for row, label in enumerate(panel.labels):
             axes.annotate(
@@ -105,7 +105,7 @@ def _draw(panels: list[Panel], path: str | os.PathLike) -> None:
 
 
 def _montage(rows: list[np.ndarray]) -> np.ndarray:
-    """Return rows of images as one picture on a light ground, with frames between the images."""
+    """Return rows of images as one picture on a light background, with frames between the images."""
     _, height, width, channels = rows[0].shape
     columns = max(map(len, rows))
     # Grey images are shown with dark ink: 0 is white.
