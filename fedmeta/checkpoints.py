@@ -84,12 +84,12 @@ class Unfinished:
             tensors, provenance = read_tensors(self.path)
             key = provenance["key"]
         except (FedmetaError, KeyError, TypeError):
-            logger.warning("ignoring %s: it is not a whole file of unfinished work; starting anew", self.path)
+            logger.warning("ignoring %s: it is not a valid file of unfinished work; starting over", self.path)
             return None
         if key != self.key:
             logger.warning("ignoring unfinished work in %s: its settings or inputs have changed since", self.path)
             return None
-        logger.info("going on from unfinished work in %s", self.path)
+        logger.info("resuming unfinished work in %s", self.path)
         return tensors
 
     def save_if_due(self, tensors: Callable[[], dict[str, Tensor]]) -> None:
@@ -98,7 +98,7 @@ class Unfinished:
             try:
                 write_tensors(self.path, tensors(), {"key": self.key})
             except FedmetaError as error:
-                logger.warning("unfinished work could not be saved, going on without: %s", error)
+                logger.warning("unfinished work could not be saved, continuing without: %s", error)
             self.saved = time.monotonic()
 
     def remove(self) -> None:

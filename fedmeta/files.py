@@ -104,7 +104,7 @@ def _lock(path: Path) -> TextIO:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            remedy = "cancel it or wait for its end, and run again"
+            remedy = "cancel it or wait for it to finish, then run again"
             raise FedmetaError(f"{path} is being made by {lock.read()}: {remedy}") from None
         # The previous holder may have removed the file after we opened it and before we locked it.
         if lock_path.exists() and os.path.samestat(os.fstat(lock.fileno()), lock_path.stat()):

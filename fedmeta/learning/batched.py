@@ -186,7 +186,7 @@ class Batched:
                 seconds[name] = (time.perf_counter() - began) / REPETITIONS
         self.way = min(seconds, key=seconds.__getitem__)
         measured = ", ".join(f"{name} {1000 * each:.2f} ms" for name, each in seconds.items())
-        logger.info("convolutions by the way %s (a step's gradient: %s)", self.way, measured)
+        logger.info("convolving by %s (gradient of a step: %s)", self.way, measured)
         return self.way
 
     def observe(self, learner: Learner, variables, support, labels, episodes, scores: list[list]) -> None:

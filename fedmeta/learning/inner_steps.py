@@ -96,7 +96,7 @@ class InnerSteps:
                 step()
             replay: Callable[[], object] = graph.replay
         except RuntimeError as error:
-            logger.warning("a step cannot be captured as a CUDA graph, and is launched piece by piece: %s", error)
+            logger.warning("a step cannot be captured as a CUDA graph, launching its operations one by one: %s", error)
             replay = step
         for own, before in zip((self.variables, self.second_moments), kept, strict=True):
             own.copy_(before)

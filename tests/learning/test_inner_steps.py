@@ -114,7 +114,7 @@ def test_a_step_that_cannot_be_captured_is_launched_piece_by_piece(network, long
         whole = ((None, None, 0),)
         with caplog.at_level(logging.WARNING):
             steps.recorded = {whole: steps.record(partial(steps.step, whole, 1))}
-        assert "piece by piece: operation not permitted" in caplog.text
+        assert "one by one: operation not permitted" in caplog.text
         assert torch.equal(steps.variables, moved), "to record changes nothing"
         steps.device = "cpu"
         again = list(engine.run(starts, WORKS))
