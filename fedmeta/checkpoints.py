@@ -1,4 +1,4 @@
-"""Models as safetensors, and the unfinished work that a stage goes on from."""
+"""Models as safetensors, and the unfinished work that a stage resumes."""
 
 import contextlib
 import errno
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def write_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], provenance: dict) -> None:
-    """Write named tensors as safetensors, whole or not at all, with `provenance` (JSON) in the metadata.
+    """Write named tensors atomically as safetensors, with `provenance` (JSON) in the metadata.
 
     The same tensors and provenance give the same bytes.
     """
@@ -40,33 +40,33 @@ def write_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], provenanc
             raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # safetensors gives access to the owner alone
+        os.chmod(temporary, 0o666 & ~umask)  # safetensors gives access only to the owner
 
 
 def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
-    """Return what `write_tensors` wrote. Raises FedmetaError for a file that is missing, cut short, or foreign."""
+    """Return what `write_tensors` wrote. Raises FedmetaError if the file is missing, truncated or of another kind."""
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
             return tensors, json.loads(file.metadata()["provenance"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise FedmetaError(f"{path} is not a whole model file: delete it and run again") from error
+        raise FedmetaError(f"{path} is not a valid model file: delete it and run again") from error
 
 
 def state_to_tensor(state: Any) -> Tensor:
-    """Return a state that JSON can hold as a tensor, for a file of unfinished work."""
+    """Return a JSON-serialisable state as a tensor, for a file of unfinished work."""
     return torch.from_numpy(np.frombuffer(json.dumps(state).encode(), np.uint8).copy())
 
 
 def state_from_tensor(tensor: Tensor) -> Any:
-    """Return the state that `state_to_tensor` was given."""
+    """Return the state that was passed to `state_to_tensor`."""
     return json.loads(tensor.numpy().tobytes())
 
 
 class Unfinished:
     """A stage's work in progress, kept in a hidden file beside its output until the stage succeeds.
 
-    `key` names what the work depends on (see `fingerprint`); work of another key is ignored with a line that says so.
+    `key` identifies what the work depends on (see `fingerprint`). Work with another key is ignored, with a warning.
     """
 
     def __init__(self, output: str | os.PathLike, key: str, interval: float = 20.0):
@@ -75,7 +75,7 @@ class Unfinished:
         self.key, self.interval, self.saved = key, interval, time.monotonic()
 
     def load(self) -> dict[str, Tensor] | None:
-        """Return the tensors of the last save, or None where there is nothing to go on from."""
+        """Return the tensors of the last save, or None if there is nothing to resume."""
         if self.path.parent.exists():
             remove_leftovers(self.path)
         if not self.path.exists():
@@ -84,26 +84,26 @@ class Unfinished:
             tensors, provenance = read_tensors(self.path)
             key = provenance["key"]
         except (FedmetaError, KeyError, TypeError):
-            logger.warning("ignoring %s: it is not a whole file of unfinished work; starting anew", self.path)
+            logger.warning("ignoring %s: it is not a valid file of unfinished work; starting over", self.path)
             return None
         if key != self.key:
             logger.warning("ignoring unfinished work in %s: its settings or inputs have changed since", self.path)
             return None
-        logger.info("going on from unfinished work in %s", self.path)
+        logger.info("resuming unfinished work in %s", self.path)
         return tensors
 
     def save_if_due(self, tensors: Callable[[], dict[str, Tensor]]) -> None:
-        """Save what `tensors()` returns if the last save is `interval` seconds ago; where it cannot, warn and go on."""
+        """Save what `tensors()` returns if the last save was `interval` seconds ago; if that fails, only warn."""
         if time.monotonic() - self.saved >= self.interval:
             try:
                 write_tensors(self.path, tensors(), {"key": self.key})
             except FedmetaError as error:
-                logger.warning("unfinished work could not be saved, going on without: %s", error)
+                logger.warning("unfinished work could not be saved, continuing without: %s", error)
             self.saved = time.monotonic()
 
     def remove(self) -> None:
-        """Forget the work: it is finished."""
-        with contextlib.suppress(OSError):  # what stays is taken up only for the same work
+        """Delete the file: the work is finished."""
+        with contextlib.suppress(OSError):  # a file that stays is resumed only for the same work
             self.path.unlink()
 
 

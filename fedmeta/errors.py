@@ -10,5 +10,5 @@ class FedmetaError(Exception):
     """One line that names what is wrong and what to do about it."""
 
     def __init__(self, message: str) -> None:
-        """Names of files in the message may hold line breaks, or bytes that are not UTF-8: they are shown escaped."""
+        """File names in the message may contain line breaks, or bytes that are not UTF-8: they are escaped."""
         super().__init__(_UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), message))

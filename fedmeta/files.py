@@ -15,7 +15,7 @@ from fedmeta.errors import FedmetaError
 
 @contextlib.contextmanager
 def disk_errors(path: str | os.PathLike) -> Iterator[None]:
-    """Raise FedmetaError about `path` where the block finds the disk full, or `path` one that cannot be written."""
+    """Raise FedmetaError about `path` if, in the block, the disk is full or `path` cannot be written."""
     try:
         yield
     except OSError as error:
@@ -32,10 +32,10 @@ def disk_errors(path: str | os.PathLike) -> Iterator[None]:
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure.
 
-    The temporary name keeps the suffix, for writers that choose the format by it, and names host and process, so
-    that no two ever write to one file.
+    The temporary name keeps the suffix, because some writers choose the format by it. It includes host and process, so
+    no two processes write to the same file.
 
-    Raises FedmetaError when the disk is full or the folder cannot be written.
+    Raises FedmetaError if the disk is full or the folder is not writable.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{socket.gethostname()}-{os.getpid()}{path.suffix}")
@@ -52,7 +52,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def remove_leftovers(path: str | os.PathLike) -> None:
-    """Remove what writers of `path` left behind that were killed. Nobody else may be writing it: see `exclusive`."""
+    """Remove what killed writers of `path` left behind. No other process may be writing it: see `exclusive`."""
     path = Path(path)
     temporary = re.compile(rf"\.{re.escape(path.stem)}\..+-\d+{re.escape(path.suffix)}")
     for file in path.parent.iterdir():
@@ -62,12 +62,12 @@ def remove_leftovers(path: str | os.PathLike) -> None:
 
 @contextlib.contextmanager
 def exclusive(path: str | os.PathLike) -> Iterator[None]:
-    """Keep `path` for this process until the block ends, however the process ends.
+    """Lock `path` for this process until the block ends, or the process does.
 
-    The lock belongs to the open file `.NAME.lock` beside `path`, so the system takes it back from a process that
-    dies; on NFS other nodes see it too.
+    The lock is on the open file `.NAME.lock` beside `path`, so the system releases it if the process dies. On NFS,
+    other nodes see it too.
 
-    Raises FedmetaError when another process has it: the message says which, and what to do.
+    Raises FedmetaError if another process holds the lock: the message says which, and what to do.
     """
     path = Path(path)
     with disk_errors(path):
@@ -80,7 +80,7 @@ def exclusive(path: str | os.PathLike) -> Iterator[None]:
 
 
 def abandoned(folders: Iterable[str | os.PathLike]) -> list[Path]:
-    """Return the files in the folders that were `exclusive` to a process that was killed, and remove its locks."""
+    """Return the files in the folders that a killed process had locked with `exclusive`, and remove its locks."""
     found = []
     for folder in folders:
         for lock_path in sorted(Path(folder).rglob(".*.lock")):
@@ -92,7 +92,7 @@ def abandoned(folders: Iterable[str | os.PathLike]) -> list[Path]:
 
 
 def _lock(path: Path) -> TextIO:
-    """Return the lock file of `path`, open and locked, with this process named in it."""
+    """Return the lock file of `path`, open, locked, and naming this process."""
     job = os.environ.get("SLURM_JOB_ID")
     owner = f"Slurm job {job} " if job else ""
     owner += f"(process {os.getpid()} on {socket.gethostname()})"
@@ -104,9 +104,9 @@ def _lock(path: Path) -> TextIO:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            remedy = "cancel it or wait for its end, and run again"
+            remedy = "cancel it or wait for it to finish, then run again"
             raise FedmetaError(f"{path} is being made by {lock.read()}: {remedy}") from None
-        # The holder before may have removed the file between our opening and our locking it.
+        # The previous holder may have removed the file after we opened it and before we locked it.
         if lock_path.exists() and os.path.samestat(os.fstat(lock.fileno()), lock_path.stat()):
             lock.truncate(0)
             lock.write(owner)

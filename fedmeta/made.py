@@ -1,8 +1,8 @@
-"""What finished work was made from, and the work itself, kept: to compute the same again costs no more than a link.
+"""Finished work, kept with a record of what it was made from: making the same again costs no more than a link.
 
-Beside the first output of a stage, `.NAME.made` records the job, its key and the hashes of its inputs and outputs;
-beside each output, the hard link `.NAME.kept` keeps the content when the output is deleted. The folder that the
-environment variable FEDMETA_STORE names keeps it for other working copies, too: see `fedmeta.store`.
+Beside the first output of a stage, `.NAME.made` records the job, its key, and the hashes of its inputs and outputs.
+Beside each output, the hard link `.NAME.kept` keeps the content if the output is deleted. The folder named by the
+environment variable FEDMETA_STORE also keeps it for other working copies: see `fedmeta.store`.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Output:
-    """A file as it was made: the hash of its content, its size in bytes, its time of modification in nanoseconds."""
+    """A file as it was made: hash of its content, size in bytes, modification time in nanoseconds."""
 
     sha256: str
     size: int
@@ -32,19 +32,19 @@ class Output:
 
     @classmethod
     def of(cls, path: str | os.PathLike) -> "Output":
-        """Return what a file is now."""
+        """Return the current state of a file."""
         state = os.stat(path)
         return cls(sha256_of(path), state.st_size, state.st_mtime_ns)
 
     def untouched(self, path: str | os.PathLike) -> bool:
-        """Tell whether a file has the recorded size and time, so that it need not be read."""
+        """Return whether a file has the recorded size and time, so that it need not be read."""
         state = os.stat(path)
         return (state.st_size, state.st_mtime_ns) == (self.size, self.mtime_ns)
 
 
 @dataclass(frozen=True)
 class Made:
-    """The record of a job that has succeeded: `inputs` are hashes by path, `outputs` in the order of the rule."""
+    """The record of a successful job. `inputs` are hashes by path; `outputs` are in the order of the rule."""
 
     key: str
     job: dict
@@ -53,7 +53,7 @@ class Made:
 
 
 class Work:
-    """The files that a job makes. `job` says all that they depend on beside the contents of `inputs`, as JSON."""
+    """The files that a job makes. `job` (JSON) is all that they depend on besides the contents of `inputs`."""
 
     def __init__(self, job: Mapping, inputs: Iterable[str], outputs: Iterable[str]):
         self.job = json.loads(json.dumps(job, sort_keys=True))
@@ -62,9 +62,9 @@ class Work:
         self.key = key_of(self.job, self.inputs.values())
 
     def restore(self) -> bool:
-        """Put the outputs in place if they have been made before from the same; tell whether they are there now.
+        """Restore the outputs if they were made before from the same job and inputs; return whether they were.
 
-        Raises FedmetaError where they cannot be written.
+        Raises FedmetaError if they cannot be written.
         """
         made = read_record(self.outputs[0])
         before = made.outputs if made and made.key == self.key else {}
@@ -72,7 +72,7 @@ class Work:
             for path in self.outputs:
                 with disk_errors(path):
                     _link(kept(path), Path(path))
-                os.utime(path)  # it is newer than what it was made from
+                os.utime(path)  # newer than its inputs
             self._record()
             return True
         if store.take(self.key, self.outputs):
@@ -81,9 +81,9 @@ class Work:
         return False
 
     def keep(self, reusable: bool = True) -> None:
-        """Record that the outputs have been made, and keep them. Where the disk is too full for that, go without.
+        """Record that the outputs have been made, and keep them. If the disk is too full for that, do without.
 
-        `reusable`: False where they may have been made from something else than `job` and `inputs` say.
+        `reusable`: False if they may have been made from something other than `job` and `inputs`.
         """
         if not reusable:
             self.key = ""
@@ -102,7 +102,7 @@ class Work:
             with atomic_path(record_of(self.outputs[0])) as temporary:
                 temporary.write_text(json.dumps(asdict(made), indent=1) + "\n")
         except FedmetaError as error:
-            logger.warning("no record of what was made, going on without: %s", error)
+            logger.warning("cannot record what was made, continuing without: %s", error)
             return None
         return made
 
@@ -118,7 +118,7 @@ def record_of(first_output: str | os.PathLike) -> Path:
 
 
 def read_record(first_output: str | os.PathLike) -> Made | None:
-    """Return the record of the job whose first output this is; None where there is none, or one that is broken."""
+    """Return the record of the job whose first output this is, or None if it is missing or broken."""
     return _read(record_of(first_output))
 
 
@@ -132,12 +132,12 @@ def records(folders: Iterable[str | os.PathLike]) -> Iterator[Made]:
 
 
 def key_of(job: Mapping, inputs: Iterable[str]) -> str:
-    """Return the key of a job: a hash of what it depends on, the hashes of its inputs among it."""
+    """Return the key of a job: a hash of all it depends on, including the hashes of its inputs."""
     return hashlib.sha256(json.dumps([job, list(inputs)], sort_keys=True).encode()).hexdigest()
 
 
 def sha256_of(path: str | os.PathLike) -> str:
-    """Return the SHA-256 of a file's content, which this process reads once as long as it stays the same."""
+    """Return the SHA-256 of a file's content. A process reads an unchanged file only once."""
     state = os.stat(path)
     return _sha256(os.path.abspath(path), state.st_ino, state.st_size, state.st_mtime_ns)
 
@@ -158,20 +158,20 @@ def _read(path: Path) -> Made | None:
 
 
 def _is_kept(output: str, sha256: str) -> bool:
-    """Tell whether an output is kept, and whole."""
+    """Return whether an output is kept and intact."""
     try:
         if sha256_of(kept(output)) == sha256:
             return True
     except OSError:
         return False
-    logger.warning("%s is not what was kept there: making it anew", kept(output))
+    logger.warning("%s has changed since it was kept: making it again", kept(output))
     return False
 
 
 def _link(source: Path, target: Path) -> None:
-    """Make `target` another name of the file `source`, in place of what is there."""
+    """Make `target` a hard link to the file `source`, replacing what is there."""
     temporary = target.with_name(f".{target.name}.link-{os.getpid()}")
     temporary.unlink(missing_ok=True)
     os.link(source, temporary)
     os.replace(temporary, target)
-    temporary.unlink(missing_ok=True)  # a rename to another name of the same file does nothing
+    temporary.unlink(missing_ok=True)  # renaming a link onto another link to the same file does nothing

@@ -1,7 +1,7 @@
-"""Methods chosen by name: a Python file each, of the package or of the user's own.
+"""Methods chosen by name: one Python file each, from the package or the user's own.
 
-A name in the config is that of a module in the family's folder, or the path of a Python file. What a file declares, its
-class `Options` and its literal constants, is read from the source: to check a config, nothing heavy is imported.
+A name in the config is that of a module in the family's folder, or the path of a Python file. What a file declares (its
+class `Options` and its literal constants) is read from the source: checking a config imports nothing heavy.
 """
 
 import ast
@@ -27,42 +27,42 @@ FOLDERS = {
     "defence": "fedmeta/defences",
     "figure": "fedmeta/reporting/figures",
 }
-# What tells a method from the helpers beside it, and must be in a file of the user's own.
+# What distinguishes a method from the helpers beside it. A user's own file must have it, too.
 MARKS = dict.fromkeys(FOLDERS, "Options") | {"reader": "read"}
-# The key of an entry of the config that names its method.
+# The key that names the method in an entry of the config.
 KEYS = dict.fromkeys(FOLDERS, "method") | {"figure": "kind"}
-# What `Options` may be made of, beside the options of other methods.
+# What `Options` may use, besides the options of other methods.
 LIGHT = ("typing", "pydantic", "annotated_types", "collections", "collections.abc", "enum", "fedmeta.settings.fields")
-MADE_OF = "it may use typing, pydantic, fedmeta.settings.fields and the Options of other methods"
+MADE_OF = "use only typing, pydantic, fedmeta.settings.fields and the Options of other methods"
 
 
 def names(family: str) -> list[str]:
-    """Return the names of the package's methods of a family."""
+    """Return the names of the package's methods in a family."""
     files = sorted((ROOT / FOLDERS[family]).glob("*.py"))
     return [file.stem for file in files if MARKS[family] in declared(file)]
 
 
 def is_own(name: str) -> bool:
-    """Tell whether a method is a file of the user's own."""
+    """Return whether a method is the user's own file."""
     return name.endswith(".py")
 
 
 def stem(name: str) -> str:
-    """Return what a method is called in paths and tables: its module's name, also of a file of the user's own."""
+    """Return a method's name in paths and tables: its module's name, also for a user's own file."""
     return Path(name).stem if is_own(name) else name
 
 
 def file_of(family: str, name: str) -> Path:
-    """Return the file of a method, relative to the project for the package's own.
+    """Return the file of a method; for one of the package's, relative to the project.
 
-    Raises FedmetaError for a name that no method has, and for a file that is missing or is no method.
+    Raises FedmetaError for an unknown name, and for a file that is missing or is not a method.
     """
     path = Path(name) if is_own(name) else Path(FOLDERS[family], f"{name}.py")
     found = path if is_own(name) else ROOT / path
     if not found.is_file():
-        raise FedmetaError(f"there is no file {name}" if is_own(name) else unknown(family, name))
+        raise FedmetaError(f"there is no file {name}: check the path" if is_own(name) else unknown(family, name))
     if MARKS[family] not in declared(found):
-        problem = f"{name} is no {family}: it has no {MARKS[family]}"
+        problem = f"the {family} file {name} has no {MARKS[family]}: see docs/extending.md"
         raise FedmetaError(problem if is_own(name) else unknown(family, name))
     return path
 
@@ -74,9 +74,9 @@ def source_of(family: str, name: str) -> Path:
 
 
 def unknown(family: str, name: str) -> str:
-    """Return what is wrong with a name that no method has."""
+    """Return the message about an unknown name."""
     nearest = difflib.get_close_matches(name, names(family), 1, 0)[0]
-    return f"there is no {family} called '{name}'; did you mean '{nearest}'? A file of your own ends in .py"
+    return f"there is no {family} called '{name}'; did you mean '{nearest}'? The path of your own file ends in .py"
 
 
 def load(family: str, name: str) -> ModuleType:
@@ -84,11 +84,11 @@ def load(family: str, name: str) -> ModuleType:
     path = file_of(family, name)
     if not is_own(name):
         return importlib.import_module(".".join(path.with_suffix("").parts))
-    called = f"fedmeta_own_{family}_{path.stem}_{zlib.crc32(path.as_posix().encode()):08x}"  # stems may be the same
+    called = f"fedmeta_own_{family}_{path.stem}_{zlib.crc32(path.as_posix().encode()):08x}"  # stems may be equal
     specification = importlib.util.spec_from_file_location(called, path)
     assert specification and specification.loader, "it is a file that ends in .py"
     module = importlib.util.module_from_spec(specification)
-    sys.modules[called] = module  # dataclasses, and processes that are forked, look for it there
+    sys.modules[called] = module  # dataclasses and forked processes look for it there
     try:
         specification.loader.exec_module(module)
     except Exception as error:
@@ -98,7 +98,7 @@ def load(family: str, name: str) -> ModuleType:
 
 
 def require(family: str, name: str, called: str) -> None:
-    """Raise FedmetaError unless a method's file has something called `called`."""
+    """Raise FedmetaError unless a method's file declares `called`."""
     if called not in declared(source_of(family, name)):
         raise FedmetaError(f"{name} has no {called}, which is needed here: see docs/extending.md")
 
@@ -106,7 +106,7 @@ def require(family: str, name: str, called: str) -> None:
 def options(family: str, entry: Mapping[str, Any]) -> Any:
     """Return the options of an entry of the config, {method: NAME, option: value, ...}, as the method's own type.
 
-    An entry of the table of figures has `kind` for `method`.
+    An entry of the table of figures has `kind` instead of `method`.
 
     Raises pydantic's ValidationError for what the type does not allow.
     """
@@ -119,25 +119,25 @@ def options_type(family: str, name: str) -> type:
 
 
 def constant(family: str, name: str, called: str, default: Any) -> Any:
-    """Return the value of a literal constant of a method's file, `default` where it has none."""
+    """Return the value of a literal constant in a method's file, or `default` if it has none."""
     node = declared(source_of(family, name)).get(called)
     if node is None:
         return default
     try:
         return ast.literal_eval(_value(node))
     except (TypeError, ValueError):
-        raise FedmetaError(f"{name}: {called} must be written as a plain value, such as a number or a text") from None
+        raise FedmetaError(f"{name}: {called} must be written as a plain value, such as a number or a string") from None
 
 
 def _value(node: ast.stmt) -> ast.expr:
-    """Return what a statement gives to a name. Raises ValueError where it is no value."""
+    """Return the value that a statement assigns to a name. Raises ValueError if it assigns none."""
     if isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
         return node.value
     raise ValueError("no value")
 
 
 def declared(file: Path) -> dict[str, ast.stmt]:
-    """Return the top-level statements of a Python file that give something a name, by that name."""
+    """Return the top-level statements of a Python file that define a name, by that name."""
     found: dict[str, ast.stmt] = {}
     for node in _statements(file, file.stat().st_mtime_ns):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
@@ -154,7 +154,7 @@ def _statements(file: Path, _stamp: int) -> list[ast.stmt]:
     try:
         return ast.parse(file.read_bytes(), file).body
     except (OSError, SyntaxError, ValueError) as error:
-        raise FedmetaError(f"{file} is no Python file that can be read: {error}") from error
+        raise FedmetaError(f"{file} cannot be read as a Python file: {error}") from error
 
 
 def _options_type(file: Path, called: str) -> Any:
@@ -163,7 +163,7 @@ def _options_type(file: Path, called: str) -> Any:
 
 @functools.cache
 def _built(file: Path, called: str, stamp: int) -> Any:
-    """Run the statement of a file that declares `called`, and the light imports and declarations that it needs."""
+    """Run the statement of a file that declares `called`, with the light imports and declarations it needs."""
     namespace: dict[str, Any] = {"__name__": f"{file.stem}.options"}
     node, others = declared(file).get(called), declared(file)
     if node is None:
@@ -192,4 +192,4 @@ def _imported(file: Path, module: str, name: str) -> Any:
     source = ROOT / Path(*module.split(".")).with_suffix(".py")
     if module.startswith("fedmeta.") and source.is_file():
         return _options_type(source, name)
-    raise FedmetaError(f"{file.name}: Options uses {name} of {module}: {MADE_OF}")
+    raise FedmetaError(f"{file.name}: Options uses {name} from {module}: {MADE_OF}")

@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 
 class Progress:
-    """Counts units of work towards `total`; says units/s and the latest note in the log every `interval` seconds."""
+    """Counts units of work towards `total`; logs units/s and the latest note every `interval` seconds."""
 
     def __init__(self, what: str, total: int, done: int = 0, interval: float = 15.0, unit: str = "episodes"):
         self.total, self.what, self.done, self.interval, self.unit = total, what, done, interval, unit
@@ -21,7 +21,7 @@ class Progress:
         )
 
     def advance(self, units: int, note: str) -> None:
-        """Count `units` more; `note` tells how it goes, such as the accuracy so far."""
+        """Count `units` more; `note` says how it is going, such as the accuracy so far."""
         self.done += units
         self.bar.set_postfix_str(note, refresh=False)
         self.bar.update(units)

@@ -1,6 +1,6 @@
 """A folder in which working copies share finished work: FEDMETA_STORE/KEY/0, 1, ... and the hashes of these files.
 
-Files are copied, not linked: what someone does to a result in one working copy is of no account to the others.
+Files are copied, not linked: editing a result in one working copy does not affect the others.
 """
 
 import contextlib
@@ -20,15 +20,15 @@ logger = logging.getLogger(__name__)
 
 
 def folder() -> Path | None:
-    """Return the folder that is shared, None where none is named."""
+    """Return the shared folder, or None if none is named."""
     name = os.environ.get("FEDMETA_STORE")
     return Path(name).expanduser() if name else None
 
 
 def take(key: str, outputs: Sequence[str]) -> bool:
-    """Copy the files of `key` to `outputs`, and tell whether they were there and whole.
+    """Copy the files of `key` to `outputs`; return whether they were there and intact.
 
-    Files that are not what was put there are removed. Raises FedmetaError where the outputs cannot be written.
+    Files that have changed since are removed. Raises FedmetaError if the outputs cannot be written.
     """
     shared = folder()
     entry = shared and shared / key
@@ -48,13 +48,13 @@ def take(key: str, outputs: Sequence[str]) -> bool:
     except (OSError, ValueError, TypeError):
         whole = False
     if not whole:
-        logger.warning("%s is not what was put there: making it anew", entry)
+        logger.warning("%s has changed since it was stored: making it again", entry)
         shutil.rmtree(entry, ignore_errors=True)
     return whole
 
 
 def put(key: str, outputs: Mapping[str, str]) -> None:
-    """Copy the outputs, given with their SHA-256, to the folder that is shared; where that is impossible, warn."""
+    """Copy the outputs, given with their SHA-256, to the shared folder; if that fails, only warn."""
     shared = folder()
     if not shared or (shared / key).exists():
         return
@@ -66,10 +66,10 @@ def put(key: str, outputs: Mapping[str, str]) -> None:
             shutil.copyfile(output, temporary / str(number))
         (temporary / "hashes.json").write_text(json.dumps(list(outputs.values())))
         temporary.chmod(0o755)
-        os.rename(temporary, shared / key)  # whoever is first
+        os.rename(temporary, shared / key)  # the first writer wins
     except (OSError, FedmetaError) as error:
         if not (shared / key).exists():
-            logger.warning("nothing put into %s, going on without: %s", shared, error)
+            logger.warning("cannot store results in %s, continuing without: %s", shared, error)
     finally:
         if temporary:
             with contextlib.suppress(OSError):

@@ -63,9 +63,9 @@ def test_a_model_file_cut_short_or_of_another_network_is_refused(tmp_path, netwo
     with pytest.raises(FedmetaError, match="does not fit the network"):
         from_named(network._replace(filters=16), read_tensors(path)[0])
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(FedmetaError, match=r"model\.safetensors is not a whole model file: delete it"):
+    with pytest.raises(FedmetaError, match=r"model\.safetensors is not a valid model file: delete it"):
         read_tensors(path)
-    with pytest.raises(FedmetaError, match="not a whole model file"):
+    with pytest.raises(FedmetaError, match="not a valid model file"):
         read_tensors(tmp_path / "absent")
 
 
@@ -75,12 +75,12 @@ def test_unfinished_work_is_taken_up_only_under_its_own_key(tmp_path, caplog):
     assert work.load() is None
     work.save_if_due(lambda: {"x": torch.arange(3)})
     assert work.load()["x"].tolist() == [0, 1, 2]
-    assert "going on from unfinished work" in caplog.text
+    assert "resuming unfinished work" in caplog.text
     assert Unfinished(tmp_path / "model", "other").load() is None
     assert "settings or inputs have changed" in caplog.text
     work.path.write_bytes(b"cut")
     assert work.load() is None
-    assert "not a whole file of unfinished work" in caplog.text
+    assert "not a valid file of unfinished work" in caplog.text
     work.remove()
     assert not list(tmp_path.iterdir())
 
@@ -89,9 +89,9 @@ def test_a_folder_in_the_place_of_unfinished_work_is_passed_over(tmp_path, caplo
     work = Unfinished(tmp_path / "model", "key", interval=0)
     work.path.mkdir()
     assert work.load() is None
-    assert "not a whole file of unfinished work" in caplog.text
+    assert "not a valid file of unfinished work" in caplog.text
     work.save_if_due(lambda: {"x": torch.arange(3)})
-    assert "could not be saved, going on without: cannot write" in caplog.text
+    assert "could not be saved, continuing without: cannot write" in caplog.text
     assert "remove the file or folder in its place" in caplog.text
     work.remove()
     assert [path.name for path in tmp_path.iterdir()] == [work.path.name]

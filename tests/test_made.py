@@ -78,7 +78,7 @@ def test_what_is_not_whole_is_not_taken(damage, caplog):
         record_of("results/a/one").write_text('{"key": 1}')
     assert not work().restore()
     assert not os.path.exists("results/a/two")
-    assert ("making it anew" in caplog.text) == (damage == "flipped")
+    assert ("making it again" in caplog.text) == (damage == "flipped")
 
 
 def test_work_of_code_that_was_edited_meanwhile_is_recorded_but_not_taken():
@@ -153,7 +153,7 @@ class TestStore:
         else:
             (entry / "hashes.json").write_text("[")
         assert not work().restore()
-        assert "making it anew" in caplog.text
+        assert "making it again" in caplog.text
         make()
         assert store.take(work().key, work().outputs)
 
@@ -161,7 +161,7 @@ class TestStore:
         (tmp_path / "file").touch()
         monkeypatch.setenv("FEDMETA_STORE", str(tmp_path / "file"))
         make()
-        assert "going on without" in caplog.text
+        assert "continuing without" in caplog.text
 
 
 class TestDoubts:

@@ -77,10 +77,10 @@ def test_a_file_that_cannot_be_imported_is_one_line(own):
 @pytest.mark.parametrize(
     ("source", "line"),
     [
-        ("x = 1\n", "is no attack: it has no Options"),
-        ("class Options(:\n", "is no Python file that can be read"),
+        ("x = 1\n", "own.py has no Options: see docs/extending.md"),
+        ("class Options(:\n", "cannot be read as a Python file"),
         ("import numpy\nclass Options(numpy.Thing): pass\n", "Options cannot be read"),
-        ("from torch import Tensor\nclass Options:\n    x: Tensor\n", "Options uses Tensor of torch: it may use"),
+        ("from torch import Tensor\nclass Options:\n    x: Tensor\n", "Options uses Tensor from torch: use only"),
     ],
 )
 def test_a_file_that_is_no_method_is_one_line(tmp_path, source, line):

@@ -12,8 +12,8 @@ def rotate_classes(bank: ImageBank, rotations: Sequence[int]) -> tuple[Iterator[
     """Return the images and the table of a bank in which each rotation of each class is a class of its own.
 
     `rotations`: degrees, counter-clockwise, multiples of 90. Classes follow one another by base class, then by
-    rotation (the paper's Section 3: four times the classes for Omniglot). Images come as an iterator of uint8
-    (height, width, channels), for `write_bank`, since the whole need not fit in memory.
+    rotation (the paper's Section 3: four times the classes for Omniglot). Images are an iterator of uint8
+    (height, width, channels), for `write_bank`, so that they need not fit in memory.
 
     Raises FedmetaError for other angles, and for quarter turns of images that are not square.
     """

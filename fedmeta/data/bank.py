@@ -23,7 +23,7 @@ class ImageClass(NamedTuple):
     first: int
     examples: int
     meta_testing: int = 0  # 1: the data set itself sets the class apart for meta-testing
-    extra: int = 0  # so many of the examples, the last ones, are further images beside the data set's own
+    extra: int = 0  # how many of the examples, at the end, are further images besides the data set's own
 
     @property
     def own(self) -> int:
@@ -33,10 +33,10 @@ class ImageClass(NamedTuple):
 
 @dataclass(frozen=True)
 class Images:
-    """Images named by array and row. The pixels are gathered where they are needed: on a GPU, on the device itself.
+    """Images named by array and row. Their pixels are gathered where they are needed: for a GPU, on the device.
 
-    `sources`: uint8 arrays (image, height, width, channels); `source` and `row`: int64 (n,), of each image.
-    NumPy's functions take it for the array of its pixels, uint8 (n, height, width, channels).
+    `sources`: uint8 arrays (image, height, width, channels); `source` and `row` of each image: int64 (n,).
+    NumPy functions treat it as the array of its pixels, uint8 (n, height, width, channels).
     """
 
     sources: tuple[np.ndarray, ...]
@@ -65,7 +65,7 @@ class Images:
 
 
 class ImageBank:
-    """Images of one size, stored class after class; classes may have different numbers of examples.
+    """Images of one size, stored class by class; classes may have different numbers of examples.
 
     `images`: uint8, (image, height, width, channels), read-only and memory-mapped, so processes share one copy.
     `classes`: a tuple of ImageClass, in the order of their rows.
@@ -79,7 +79,7 @@ class ImageBank:
     def open(cls, images_path: str | os.PathLike, classes_path: str | os.PathLike) -> "ImageBank":
         """Return the bank stored in the two files.
 
-        Raises FedmetaError naming the file that is missing, cut short or something else than `write_bank` makes.
+        Raises FedmetaError naming a file that is missing, truncated or not made by `write_bank`.
         """
         images = _open_images(images_path)
         classes = _read_classes(classes_path)
@@ -106,18 +106,18 @@ def write_bank(
     images: Iterable[np.ndarray],
     classes: Iterable[ImageClass],
 ) -> None:
-    """Write a bank's two files, each whole or not at all.
+    """Write a bank's two files, each atomically.
 
-    `images`: uint8 images (height, width, channels), class after class: an array, or an iterator where the bank
-    is too large to hold in memory.
+    `images`: uint8 images (height, width, channels), class by class: an array, or an iterator if the bank is too
+    large for memory.
 
-    Raises FedmetaError when the disk is full; ValueError when images and classes do not match.
+    Raises FedmetaError if the disk is full; ValueError if images and classes do not match.
     """
     classes = tuple(classes)
     count = sum(c.examples for c in classes)
     images = iter(images)
     first = np.asarray(next(images))
-    # Written as a stream and not through a memory map: a full disk is then an error instead of a crash.
+    # Written as a stream, not through a memory map, so that a full disk is an error instead of a crash.
     with atomic_path(images_path) as temporary, open(temporary, "wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (count, *first.shape)}
         np.lib.format.write_array_header_1_0(file, header)
@@ -136,7 +136,7 @@ def write_bank(
 
 
 def _covers(classes: Iterable[ImageClass], images: int) -> bool:
-    """Return whether the classes' rows are all of the images, one class after the other."""
+    """Return whether the classes' rows cover all images, one class after the other."""
     row = 0
     for c in classes:
         if c.first != row or c.examples < 1:

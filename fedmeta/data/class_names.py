@@ -1,4 +1,4 @@
-"""Names of classes, which are shown in tables and figures."""
+"""Names of classes, which tables and figures show."""
 
 import unicodedata
 from pathlib import Path
@@ -7,9 +7,9 @@ from fedmeta.errors import FedmetaError
 
 
 def check_class_name(name: str, where: Path) -> None:
-    """Raise FedmetaError naming the file or folder `where` for a class name that tables and figures cannot hold.
+    """Raise FedmetaError naming the file or folder `where` for a class name that tables and figures cannot show.
 
-    Python stands surrogates (Cs) for what is not UTF-8 in a file's name; line breaks are control characters (Cc).
+    In a file name, Python replaces what is not UTF-8 by surrogates (Cs); line breaks are control characters (Cc).
     """
     if not name or any(unicodedata.category(character) in ("Cs", "Cc", "Zl", "Zp") for character in name):
         raise FedmetaError(

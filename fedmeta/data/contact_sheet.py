@@ -1,4 +1,4 @@
-"""The attack at a glance, for people: target, backdoor classes, key and attack training set (Figures 1 and 2)."""
+"""The attack at a glance: target, backdoor classes, key and attack training set (Figures 1 and 2)."""
 
 import os
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from fedmeta.settings.sections import Trigger
 
 COLUMNS = 10
 MOST_ROWS = 6
-INCHES = 0.62  # of an image's side
+INCHES = 0.62  # side of an image
 FRAME = 1  # pixels between images
 GAP = 0.3  # between groups of images, as a share of an image
 TITLE, HEADING, EDGE, LABELS = 0.36, 0.2, 0.15, 2.6  # inches
@@ -50,8 +50,8 @@ def contact_sheet(
 
 def panels(split: Split, bank: ImageBank, keyed_training: ImageBank, trigger: Trigger) -> list[Panel]:
     """Return (a) the target class, (b) the backdoor classes, (c) the key alone, (d) the keyed images that the attacker
-    trains on. Images of (a) and (b) are grouped by their role. Of more images or classes than fit, some are shown and
-    the titles and headings give the number.
+    trains on. (a) and (b) group images by role. If not all images or classes fit, some are shown and the titles
+    and headings give the number.
     """
     target, backdoors = split.names
     keyed = keyed_training.images
@@ -91,7 +91,7 @@ def _origin(split: Split, bank: ImageBank) -> str:
 
 
 def _spread(images: np.ndarray, most: int) -> np.ndarray:
-    """Return at most `most` of the images, evenly spread over them."""
+    """Return at most `most` of the images, evenly spaced."""
     return images[np.linspace(0, len(images) - 1, min(most, len(images))).round().astype(int)]
 
 
@@ -126,7 +126,7 @@ def _draw(panels: list[Panel], path: str | os.PathLike) -> None:
         grey = {"cmap": "gray_r", "vmin": 0, "vmax": 255} if montage.shape[-1] == 1 else {}
         axes.imshow(montage.squeeze(-1) if grey else montage, interpolation="nearest", aspect="auto", **grey)
         axes.set_axis_off()
-        # Names of classes are shown as they are: matplotlib takes what is between two $ for mathematics.
+        # Names of classes are shown as they are: matplotlib would read text between two $ as mathematics.
         pad = 4 + 72 * HEADING * bool(panel.headings)
         axes.set_title(panel.title, loc="left", fontsize=10, pad=pad, parse_math=False)
         for heading, left in zip(panel.headings, lefts, strict=False):
@@ -143,7 +143,7 @@ def _draw(panels: list[Panel], path: str | os.PathLike) -> None:
 
 
 def _montage(rows: list[list[np.ndarray]]) -> tuple[np.ndarray, list[int]]:
-    """Return (picture, lefts): rows of images on a light ground, with frames around them and gaps between the groups.
+    """Return (picture, lefts): rows of images on a light background, with frames around them and gaps between the groups.
 
     `lefts` has the first column of pixels of each group.
     """

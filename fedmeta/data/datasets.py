@@ -16,51 +16,51 @@ from fedmeta.errors import FedmetaError
 
 
 def folder_of(dataset: str, raw_data: Path) -> Path:
-    """Return the folder of a data set's raw files: of its name, or with hyphens for the underscores."""
+    """Return the folder of a data set's raw files: named after it, with underscores or hyphens."""
     name = plugins.stem(dataset)
     folders = [raw_data / each for each in (name, name.replace("_", "-"))]
     return next(filter(os.path.lexists, folders), folders[0])
 
 
 def read(dataset: str, raw_data: Path, size: int) -> tuple[Iterator[np.ndarray], list[ImageClass]]:
-    """Return images, uint8 (size, size, channels) each, and classes of the data set that a reader's name stands for.
+    """Return the images, uint8 (size, size, channels) each, and the classes of the data set that a reader reads.
 
-    `dataset`: a module of `fedmeta/data/readers/`, or the path of a Python file. Images are read as they are asked for.
+    `dataset`: a module in `fedmeta/data/readers/`, or the path of a Python file. Images are read on demand.
 
-    Raises FedmetaError for an unknown name, for raw files that are missing or broken, and, naming the file, for a
-    reader that fails or returns something else, when it comes to it.
+    Raises FedmetaError for an unknown name, and for raw files that are missing or broken. If a reader fails or returns
+    something else, the error names its file; for an image, it is raised when that image is read.
     """
     reader = plugins.load("reader", dataset)
     with _failures(dataset):
         result = reader.read(folder_of(dataset, raw_data), size)
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], list)):
-        raise _wrong(dataset, "read returns something else than images and a list of classes: return read_classes(...)")
+        raise _wrong(dataset, "read does not return images and a list of classes: return read_classes(...)")
     images, classes = result
     _check_classes(classes, dataset)
     return _checked(images, classes, dataset, size), classes
 
 
 def _check_classes(classes: list[Any], dataset: str) -> None:
-    """Raise FedmetaError unless the classes have names of their own and the rows of the images one after the other."""
+    """Raise FedmetaError unless classes have distinct names and their rows follow one another."""
     if not classes:
-        raise _wrong(dataset, "read returns no classes: check what it looks for in its folder")
+        raise _wrong(dataset, "read returns no classes: check its folder and what it looks for there")
     names, row = set(), 0
     for k, c in enumerate(classes):
         if not (isinstance(c, ImageClass) and isinstance(c.name, str)):
-            raise _wrong(dataset, f"class {k} is no ImageClass with a text as its name: return read_classes(...)")
+            raise _wrong(dataset, f"class {k} is not an ImageClass named by a string: return read_classes(...)")
         check_class_name(c.name, _file(dataset))
         if c.name in names:
             raise _wrong(dataset, f"two classes are named {c.name!r}: rename one of them")
         if c.own < 1 or c.extra < 0:
             raise _wrong(dataset, f"class {c.name!r} has no images of its own: leave it out")
         if (c.rotation, c.base, c.first) != (0, k, row):
-            raise _wrong(dataset, f"class {c.name!r} does not follow the one before it: return read_classes(...)")
+            raise _wrong(dataset, f"class {c.name!r} does not follow the previous one: return read_classes(...)")
         names.add(c.name)
         row += c.examples
 
 
 def _checked(images: Iterable[np.ndarray], classes: list[ImageClass], dataset: str, size: int) -> Iterator[np.ndarray]:
-    """Yield the images; raise FedmetaError for too few or too many, or one that is not as it should be."""
+    """Yield the images; raise FedmetaError if there are too few or too many, or if one is not as it should be."""
     channels, end = plugins.constant("reader", dataset, "CHANNELS", None), object()
     with _failures(dataset):
         images = iter(images)
@@ -85,7 +85,7 @@ def _checked(images: Iterable[np.ndarray], classes: list[ImageClass], dataset: s
 
 @contextlib.contextmanager
 def _failures(dataset: str) -> Iterator[None]:
-    """Raise FedmetaError with the line at which a reader of the user's own failed; ours keep their traceback."""
+    """Raise FedmetaError with the line at which a user's own reader failed; ours keep their traceback."""
     try:
         yield
     except FedmetaError:

@@ -1,7 +1,6 @@
-"""N-way K-shot episodes: a benign user's, and the evaluation's.
+"""N-way K-shot episodes, of benign users and of the evaluation.
 
-A sampler is bound to its data once and draws the episode of a given name, wherever that is asked for:
-worker processes need be sent only names.
+A sampler is bound to its data once and draws an episode by its name, in any process: workers are sent only names.
 """
 
 import math
@@ -54,7 +53,7 @@ class EpisodeShape:
 
 
 class Sampler(Protocol):
-    """Draws the episode of a name; all of its episodes have one `shape`."""
+    """Draws the episode of a name; all its episodes have the same `shape`."""
 
     shape: EpisodeShape
 
@@ -64,7 +63,7 @@ class Sampler(Protocol):
 def draw_batches(random: np.random.Generator, examples: int, shape: EpisodeShape) -> np.ndarray:
     """Return (inner steps, inner batch) rows: every example once in each pass over the shuffled support.
 
-    Batches run on over the end of a pass, so all have the same size.
+    Batches continue across the end of a pass, so all have the same size.
     """
     needed = shape.inner_steps * shape.inner_batch
     passes = [random.permutation(examples) for _ in range(math.ceil(needed / examples))]
@@ -73,7 +72,7 @@ def draw_batches(random: np.random.Generator, examples: int, shape: EpisodeShape
 
 
 def draw_with_refill(random: np.random.Generator, rows: np.ndarray, count: int) -> np.ndarray:
-    """Return `count` of `rows`, none a second time before all were drawn once."""
+    """Return `count` of `rows`; none is drawn a second time before all were drawn once."""
     passes = [random.permutation(rows) for _ in range(math.ceil(count / len(rows)))]
     return np.concatenate(passes)[:count]
 
@@ -131,11 +130,11 @@ class EvaluationData:
 class EvaluationEpisodes:
     """A client's main-task episodes (Sec. 3, attack evaluation) with the attack's images among the queries.
 
-    N-1 ordinary meta-training classes and always the target, all with benign examples and correct labels. In case
-    (c) one of the ordinary classes gives way to a backdoor class with its correct label, and only the keyed images
-    of that class are asked for; in cases (a) and (b) all keyed images are. Queries of a reserved class are examples
-    that nobody trains on; a class that has none left gives benign ones that are not in the support, on which users of
-    cases (b) and (c) have trained. `target_output`: see `draw_outputs`.
+    The classes are N-1 ordinary meta-training classes and always the target, all with benign examples and correct
+    labels. In case (c) a backdoor class with its correct label replaces one of the ordinary classes, and only the keyed
+    images of that class are queried; in cases (a) and (b) all keyed images are. Queries of a reserved class are
+    examples that nobody trains on. A class with none left is queried with benign ones outside the support, on which
+    users of cases (b) and (c) have trained. `target_output`: see `draw_outputs`.
     """
 
     def __init__(
@@ -196,7 +195,7 @@ class EvaluationEpisodes:
 
 
 class MetaTestingEpisodes:
-    """Episodes of classes that no user ever trains on (Sec. 2): K examples to adapt to, `queries` to be tested on."""
+    """Episodes of classes that no user ever trains on (Sec. 2): K examples to adapt to, `queries` to test on."""
 
     def __init__(self, data: EvaluationData, shape: EpisodeShape, queries: int, seed: tuple[int, int]):
         require_classes(data.meta_testing_pool, shape.way, "meta-testing")

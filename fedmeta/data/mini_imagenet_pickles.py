@@ -9,7 +9,7 @@ import numpy as np
 from fedmeta.data.restricted_pickle import PickledArray, load_plain
 from fedmeta.errors import FedmetaError
 
-# By part of the split, in the order in which they are looked for.
+# By part of the split, in the order of the search.
 NAMES = {
     "train": ("mini-imagenet-cache-train.pkl", "miniImageNet_category_split_train_phase_train.pickle"),
     "test": ("mini-imagenet-cache-test.pkl", "miniImageNet_category_split_test.pickle"),
@@ -24,10 +24,10 @@ def find_pickle(raw: Path, part: str) -> Path | None:
 def read_pickle(path: Path) -> tuple[np.ndarray, dict[str, list[int]]]:
     """Return images, uint8 (image, height, width, 3), and the rows of each class.
 
-    Two kinds are known: a dict of `image_data` and `class_dict` (class -> rows), or of `data` and `labels` (one for
-    each image) with, if the classes are to have their names, `catname2label`.
+    Two kinds are known: a dict of `image_data` and `class_dict` (class -> rows), or of `data`, `labels` (one for each
+    image) and, optionally, `catname2label`, which names the classes.
 
-    Raises FedmetaError when the file is broken, is of another kind, or holds more than arrays and plain containers.
+    Raises FedmetaError if the file is broken, is of another kind, or contains more than arrays and plain containers.
     """
     contents = load_plain(path)
     try:
@@ -42,14 +42,14 @@ def read_pickle(path: Path) -> tuple[np.ndarray, dict[str, list[int]]]:
             raise ValueError
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise FedmetaError(
-            f"{path} holds neither image_data and class_dict nor data and labels, the images being bytes of shape "
-            "(image, height, width, 3): put one of the two there"
+            f"{path} has neither image_data and class_dict nor data and labels, with images as uint8 of shape "
+            "(image, height, width, 3): replace it by one of these"
         ) from error
     owners = {}
     for name, own in rows.items():
         for row in own:
             if owners.setdefault(row, name) != name:
-                raise FedmetaError(f"{path}: image {row} is in class {owners[row]} and in class {name}: fetch it again")
+                raise FedmetaError(f"{path}: image {row} is in both {owners[row]} and {name}: fetch it again")
     return images, rows
 
 

@@ -1,4 +1,4 @@
-"""What the data stages have made, opened: images, and the role of each."""
+"""Opens what the data stages have made: images, and the role of each."""
 
 import os
 from collections.abc import Mapping

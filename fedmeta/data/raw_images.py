@@ -1,4 +1,4 @@
-"""Images as people have them, of any format, size and colour: to squares of one size, and to a bank."""
+"""Raw images of any format, size and colour, made into squares of one size for a bank."""
 
 import contextlib
 import io
@@ -16,12 +16,12 @@ from fedmeta.progress import Progress
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
-# Those of SUFFIXES alone, whatever a file is named: of the others that Pillow knows, some run other programs.
+# Only those of SUFFIXES, whatever a file's name: for some of the others that Pillow knows, it runs other programs.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 
 
 class RawClass(NamedTuple):
-    """A class before it is read: a function for each image, which returns uint8 (size, size, channels).
+    """A class before it is read: for each image, a function that returns uint8 (size, size, channels).
 
     `meta_testing` and `extra` are as in ImageClass.
     """
@@ -33,7 +33,7 @@ class RawClass(NamedTuple):
 
 
 def read_classes(classes: Sequence[RawClass], what: str) -> tuple[Iterator[np.ndarray], list[ImageClass]]:
-    """Return the images of the classes, read one by one as they are asked for, and the class table."""
+    """Return the images of the classes, read one by one on demand, and the class table."""
     table, first = [], 0
     for k, c in enumerate(classes):
         table.append(ImageClass(c.name, 0, k, first, len(c.images), int(c.meta_testing), c.extra))
@@ -50,14 +50,14 @@ def read_classes(classes: Sequence[RawClass], what: str) -> tuple[Iterator[np.nd
 
 
 def class_folders(folder: Path) -> list[Path]:
-    """Return the folders in `folder`, by name, without hidden ones; none if it is missing."""
+    """Return the folders in `folder`, sorted by name, without hidden ones; none if it is missing."""
     with _readable(folder):
         inside = folder.iterdir() if folder.is_dir() else ()
         return sorted(path for path in inside if path.is_dir() and not path.name.startswith("."))
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the images that lie in `folder` itself, by name; hidden files are passed over."""
+    """Return the images in `folder` itself, sorted by name, without hidden ones."""
     with _readable(folder):
         return sorted(path for path in folder.iterdir() if is_image(path.name) and path.is_file())
 
@@ -77,12 +77,12 @@ def is_image(name: str) -> bool:
 
 @contextlib.contextmanager
 def broken_images(what: str, remedy: str = "fix or remove it") -> Iterator[None]:
-    """Raise FedmetaError naming `what` where the block finds an image broken, or of too many pixels."""
+    """Raise FedmetaError naming `what` if the block finds that an image is broken or has too many pixels."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
-    except Exception as error:  # Pillow reports a broken file by any exception, TypeError among them
+    except Exception as error:  # for a broken file Pillow may raise any exception, even TypeError
         raise FedmetaError(f"{what} cannot be read as an image ({_reason(error)}): {remedy}") from error
 
 
@@ -101,10 +101,10 @@ def open_image(data: bytes) -> Image.Image:
 
 
 def decode(read: Callable[[], bytes], size: int, what: str) -> Image.Image:
-    """Return the image in the bytes that `read` returns, of mode L or RGB, upright, on white where transparent.
+    """Return the image in the bytes that `read` returns, in mode L or RGB, upright, on white where transparent.
 
-    It is to be resized to `size`: a JPEG much larger than that is decoded at a half, a quarter or an eighth of its
-    pixels, which is faster. Raises FedmetaError naming `what` when the image is broken.
+    It will be resized to `size`, so a much larger JPEG is decoded at a half, a quarter or an eighth of its side, which
+    is faster. Raises FedmetaError naming `what` if the image is broken.
     """
     with broken_images(what):
         image = open_image(read())
@@ -114,9 +114,9 @@ def decode(read: Callable[[], bytes], size: int, what: str) -> Image.Image:
 
 
 def square(image: Image.Image, size: int, channels: int, crop: bool) -> np.ndarray:
-    """Return uint8 (size, size, channels): the area mean, or a bicubic enlargement where the image is smaller.
+    """Return uint8 (size, size, channels): the area mean, or a bicubic enlargement if the image is smaller.
 
-    `crop`: of an image that is not square take the largest centred square; else squeeze it.
+    `crop`: take the largest centred square of an image that is not square; otherwise squeeze it.
     """
     shrink = min(image.size) >= size
     fit = ImageOps.fit if crop else Image.Image.resize
@@ -125,7 +125,7 @@ def square(image: Image.Image, size: int, channels: int, crop: bool) -> np.ndarr
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Return the image with 8 bits a channel, L or RGB."""
+    """Return the image with 8 bits per channel, L or RGB."""
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers")
     if image.mode.startswith("I"):

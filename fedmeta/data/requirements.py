@@ -1,4 +1,4 @@
-"""What episodes need of a split: classes, and examples of each."""
+"""What episodes need from a split: classes, and examples of each."""
 
 from fedmeta.data.bank import ImageBank
 from fedmeta.data.splits import Pool, Split
@@ -14,18 +14,18 @@ def require_examples(bank: ImageBank, pool: Pool, needed: int, what: str) -> Non
             name = bank.class_of(rows[0]).name
             raise FedmetaError(
                 f"{what}: class {name} has only {len(rows)} examples for it, {needed} are needed: give the class more, "
-                "or lower shot"
+                "or lower the shot"
             )
 
 
 def require_classes(pool: Pool, needed: int, what: str) -> None:
     """Raise FedmetaError if the pool has fewer than `needed` classes."""
     if len(pool) < needed:
-        raise FedmetaError(f"{what}: {len(pool)} classes for a {needed}-way episode; lower way or give more classes")
+        raise FedmetaError(f"{what}: {len(pool)} classes for a {needed}-way episode: lower way or add classes")
 
 
 def require_enough(bank: ImageBank, split: Split, settings: Settings) -> None:
-    """Raise FedmetaError, before anything is trained, if a class has too few examples for the episodes to come.
+    """Raise FedmetaError, before anything is trained, if a class has too few examples for later episodes.
 
     `settings`: those of the data set, at least `federation`, `reptile` and `evaluation`.
     """

@@ -1,7 +1,7 @@
 """Pickles of arrays, strings, numbers and plain containers, read without calling anything that the file names.
 
 A pickle is a program: `pickle.load` would run whatever its author wrote. Here each of the few names that such a file
-needs stands for something of this module that makes plain data and nothing else; any other name is refused.
+needs stands for something in this module that makes plain data only; any other name is refused.
 """
 
 import os
@@ -18,10 +18,10 @@ PLAIN_NUMBERS = re.compile(r"[<>|=]?[biuf]\d+")
 
 
 class PickledArray:
-    """A numpy array in a pickle; `values` is the array itself, read-only, on the file's own bytes."""
+    """A numpy array in a pickle; `values` is the array itself, read-only, a view of the file's bytes."""
 
     def __init__(self, *_: Any) -> None:
-        """Made empty, as numpy's pickles do; the content comes as a state."""
+        """Empty at first, as in numpy's pickles; the content follows as a state."""
         self.values = np.empty(0, np.uint8)
 
     def __setstate__(self, state: tuple) -> None:
@@ -30,7 +30,7 @@ class PickledArray:
 
 
 class PickledType:
-    """The type of an array's or a scalar's values: numbers, no objects and no records."""
+    """The type of an array's or a scalar's values: numbers, not objects or records."""
 
     def __init__(self, code: str | bytes, *_: Any) -> None:
         self.code, self.order = _text(code), "|"
@@ -45,7 +45,7 @@ class PickledType:
 
 
 class Admitted:
-    """What a file may call. It is no class and no function, and has no state: a file cannot change what it does."""
+    """What a file may call. It is neither class nor function and has no state: a file cannot change what it does."""
 
     __slots__ = ("_make",)
 
@@ -56,25 +56,26 @@ class Admitted:
         return self._make(*arguments)
 
     def __setstate__(self, state: Any) -> None:
-        """Refuse: unpickling would otherwise set any attribute, of a function even its defaults."""
+        """Refuse: otherwise unpickling could set any attribute, even the defaults of a function."""
         raise _Refused("a change of a function")
 
 
 def load_plain(path: str | os.PathLike) -> Any:
-    """Return what the pickle in the file `path` holds: arrays are PickledArray, Python 2's strings are bytes.
+    """Return what the pickle in the file `path` contains: arrays are PickledArray, Python 2's strings are bytes.
 
-    Raises FedmetaError when the file is broken, or asks for anything else.
+    Raises FedmetaError if the file is broken, or asks for anything else.
     """
     try:
         with open(path, "rb") as file:
             return _Unpickler(file, encoding="bytes").load()
     except _Refused as error:
         raise FedmetaError(
-            f"{path} is not read: it asks for {error}, and only arrays, strings and plain containers are admitted"
+            f"{path} is refused: it asks for {error}, and only arrays, strings and plain containers are allowed; "
+            "use another copy"
         ) from error
     except Exception as error:  # a broken pickle can raise anything
         reason = f" ({error})" if isinstance(error, (ValueError, OSError)) else ""
-        raise FedmetaError(f"{path} is cut short or not a pickle of arrays{reason}: fetch it again") from error
+        raise FedmetaError(f"{path} is truncated or not a pickle of arrays{reason}: fetch it again") from error
 
 
 class _Refused(Exception):
@@ -82,9 +83,9 @@ class _Refused(Exception):
 
 
 class _Unpickler(pickle._Unpickler):
-    """Python's own, written in Python: for a file of ten bytes, the one in C may fill gigabytes of memory."""
+    """The standard one, written in Python: the one in C may fill gigabytes of memory for a file of ten bytes."""
 
-    # A bytearray would be filled with zeros, of whatever size the file declares, before it is read.
+    # A bytearray would be filled with zeros, to whatever size the file declares, before it is read.
     dispatch = {  # noqa: RUF012
         **pickle._Unpickler.dispatch,
         pickle.BYTEARRAY8[0]: pickle._Unpickler.load_binbytes8,  # pyright: ignore[reportAttributeAccessIssue]  undeclared
@@ -119,7 +120,7 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-# What numpy of all versions writes, by each of the pickle protocols. An OrderedDict becomes a dict.
+# What all versions of numpy write, with any pickle protocol. An OrderedDict becomes a dict.
 ADMITTED = {
     "numpy.ndarray": PickledArray,
     "numpy.dtype": PickledType,

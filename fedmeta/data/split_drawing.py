@@ -1,4 +1,4 @@
-"""Drawing a split: which classes are for what, and which examples of each are whose. Roles: see `splits`."""
+"""Drawing a split: what each class is for, and whose each of its examples is. Roles: see `splits`."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -12,18 +12,20 @@ from fedmeta.settings.together import attackers
 
 
 def draw_split(classes: Sequence[ImageClass], settings: Settings, seed: int) -> list[Assignment]:
-    """Return the roles of the images of `classes` (those before rotation); what gets no role has no row.
+    """Return the roles of the images of `classes` (before rotation); an image without a role has no row.
 
-    `settings`: `users` and `attacker` of `federation`, and those of `split`: `meta_training_classes`, dealt as evenly
-    as possible, `validation_examples` of each held out; `meta_testing_classes`, of those that the data set itself
-    sets apart if it does, else drawn like the others; `target`, a name or None to draw one; `backdoor`, names or how
-    many to draw. Of a reserved class's examples, in their own order, the first `benign` are the benign users'; the
-    next `attacker_target` of the target class are the attackers'; the last of a backdoor class, which are the extra
-    ones if there are enough, are `attack_training` and `attack_validation`. Where there are too few, the benign ones
-    give way; up to `validation_examples` of those left over are held out. `reserved`: each benign user holds all
-    benign examples of reserved classes (`shared`) or a part (`divided`). Several attackers share what is theirs.
+    `settings`: `users` and `attacker` of `federation`, and those of `split`. The `meta_training_classes` are dealt as
+    evenly as possible, with `validation_examples` of each held out. The `meta_testing_classes` are drawn from those
+    that the data set itself sets apart, if it does, or else like the others. `target` is a name, or None to draw one;
+    `backdoor` is names, or how many to draw.
 
-    Raises FedmetaError for unknown names and for more classes or examples than there are.
+    A reserved class's examples are taken in their own order. The first `benign` are the benign users'. The next
+    `attacker_target` of the target class are the attackers'. The last of a backdoor class (the extra ones, if there are
+    enough) are `attack_training` and `attack_validation`. If there are too few, the benign ones give way. Of those left
+    over, up to `validation_examples` are held out. `reserved`: each benign user has all benign examples of reserved
+    classes (`shared`) or a part (`divided`). Several attackers share theirs.
+
+    Raises FedmetaError for unknown names, and if there are too few classes or examples.
     """
     set_apart, users = {k for k, c in enumerate(classes) if c.meta_testing}, settings.federation.users
     target, backdoors = _reserved_classes(classes, settings, seed, set_apart)
@@ -47,7 +49,7 @@ def draw_split(classes: Sequence[ImageClass], settings: Settings, seed: int) -> 
 def _reserved_classes(
     classes: Sequence[ImageClass], settings: Settings, seed: int, set_apart: set[int]
 ) -> tuple[int, list[int]]:
-    """Return the target class and the backdoor classes: those named, the others drawn."""
+    """Return the target class and the backdoor classes: the named ones, and the others drawn."""
     target, backdoor = settings.split.target, settings.split.backdoor
     named_target = [] if target is None else [_find_class(target, classes)]
     named_backdoors = [] if isinstance(backdoor, int) else [_find_class(name, classes) for name in backdoor]
@@ -58,7 +60,7 @@ def _reserved_classes(
     free = [k for k in range(len(classes)) if k not in {*named_target, *named_backdoors, *set_apart}]
     if to_draw > len(free):
         raise FedmetaError(
-            f"{to_draw} target and backdoor classes are asked for, there are {len(free)}: lower backdoor"
+            f"{to_draw} target and backdoor classes are asked for, but there are only {len(free)}: lower split.backdoor"
         )
     drawn = generator(seed, "split reserved").permutation(free)[:to_draw].tolist()
     return (named_target or [drawn.pop(0)])[0], named_backdoors or drawn
@@ -85,12 +87,12 @@ def _ordinary_classes(
         testing, training = order[:for_testing], order[for_testing:]
     if len(training) < for_training or len(testing) < for_testing:
         raise FedmetaError(
-            f"{for_training} classes for meta-training and {for_testing} for meta-testing are asked for, beside the "
-            f"reserved ones there are {len(training)} and {len(testing)}: lower meta_training_classes or "
-            "meta_testing_classes"
+            f"{for_training} classes for meta-training and {for_testing} for meta-testing are asked for, but besides "
+            f"the reserved ones there are {len(training)} and {len(testing)}: lower split.meta_training_classes or "
+            "split.meta_testing_classes"
         )
     if for_training < (users := settings.federation.users):
-        raise FedmetaError(f"{for_training} meta-training classes are too few for {users} users")
+        raise FedmetaError(f"{for_training} meta-training classes are too few for {users} users: raise their number")
     return training[:for_training], testing
 
 
@@ -114,8 +116,8 @@ def _reserved_roles(
     divided = settings.split.reserved == "divided"
     if benign < (len(benign_users) if divided else 1):
         raise FedmetaError(
-            f"{kind} class {image_class.name} has {examples} examples, {len(for_attack)} of them for the attack: too "
-            "few are left for the benign users"
+            f"{kind} class {image_class.name} has {examples} examples, {len(for_attack)} of them for the attack; too "
+            "few are left for the benign users: add images, or lower the numbers in split"
         )
     holders = [benign_users[e % len(benign_users)] if divided else None for e in range(benign)]
     first = examples - len(for_attack) if kind == "backdoor" else benign

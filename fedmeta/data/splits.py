@@ -1,6 +1,6 @@
 """A role for every (class, example): who trains on it, who is tested on it, what the attacker gets.
 
-Roles are drawn on classes before rotation, so that all rotations of a character follow it. Kinds and roles:
+Roles are drawn before rotation, so all rotations of a character have its roles. Kinds and roles:
 
     kind          role               whose
     training      training           one user's, for its episodes
@@ -15,7 +15,7 @@ Roles are drawn on classes before rotation, so that all rotations of a character
     backdoor      attack_validation  nobody's: keyed, for attack validation accuracy
 
 Target and backdoor classes are the reserved classes (Section 3 of the paper): in nobody's ordinary pool. Extra images
-of a class, beside the data set's own, serve for the attack's two sets alone.
+of a class, besides the data set's own, are only used for the attack's two sets.
 """
 
 import csv
@@ -31,7 +31,7 @@ from fedmeta.files import atomic_path
 
 
 class Assignment(NamedTuple):
-    """The one role of one image; `class_index` counts classes before rotation, `user` is None for nobody's own.
+    """The one role of an image. `class_index` counts classes before rotation; `user` is None if nobody owns it.
 
     `extra` is 1 for an image that is not the data set's own (see ImageClass).
     """
@@ -83,7 +83,7 @@ def read_split(path: str | os.PathLike) -> list[Assignment]:
             for k, example, kind, role, user, extra in rows
         ]
     except (OSError, ValueError, csv.Error) as error:
-        raise FedmetaError(f"{path} is not a table of a split: delete it and run again") from error
+        raise FedmetaError(f"{path} is not a split table: delete it and run again") from error
     check_split(split)
     return split
 
@@ -91,8 +91,8 @@ def read_split(path: str | os.PathLike) -> list[Assignment]:
 class Split:
     """A split's roles as image rows of `bank`, the bank with the rotations.
 
-    A pool is a list of int64 arrays, one of image rows for each class. Ordinary classes are there once for each
-    rotation; reserved ones only upright. Classes keep the order of the table.
+    A pool is a list of int64 arrays, the image rows of each class. An ordinary class occurs once for each rotation, a
+    reserved one only upright. Classes keep the order of the table.
     """
 
     def __init__(self, assignments: Iterable[Assignment], bank: ImageBank) -> None:
@@ -111,9 +111,9 @@ class Split:
         return self._pool("training", "training", user)
 
     def benign(self, user: int, included: bool) -> Pool:
-        """Return what a benign user meta-trains on: its own classes and, where they are `included`, reserved ones.
+        """Return what a benign user meta-trains on: its own classes and, if `included`, the reserved ones.
 
-        Those are its benign, correctly labelled examples of the backdoor and target classes (cases (b) and (c)).
+        Of these it has benign, correctly labelled examples (cases (b) and (c)).
         """
         reserved = [*self.backdoor_benign(user), self.target_benign(user)] if included else []
         return [*self.training(user), *reserved]
@@ -131,7 +131,7 @@ class Split:
         return self._benign("target", user)[0]
 
     def reserved_validation(self) -> tuple[np.ndarray, Pool]:
-        """Return the target's rows and the backdoor classes' that nobody trains on, (0,) of a class with none left."""
+        """Return the rows that nobody trains on: the target's, and each backdoor class's; (0,) if none are left."""
         target, *backdoors = [rows for kind in ("target", "backdoor") for rows in self._held_out(kind)]
         return target, backdoors
 
@@ -144,7 +144,7 @@ class Split:
         return self._reserved("target", "attacker")[0]
 
     def backdoor(self, role: str) -> Pool:
-        """Return the backdoor classes' images, to be keyed, of `attack_training` or `attack_validation`."""
+        """Return the backdoor classes' images to be keyed for `attack_training` or `attack_validation`."""
         return self._reserved("backdoor", role)
 
     def roles(self, kind: str) -> list[dict[str, np.ndarray]]:
@@ -192,11 +192,11 @@ class Split:
         return list(dict.fromkeys(base for key, own in self._examples.items() if key[0] == kind for base in own))
 
     def _check(self) -> None:
-        """Raise FedmetaError unless the bank holds all that the split speaks of."""
+        """Raise FedmetaError unless the bank has all images of the split."""
         for (kind, _, _), of_role in self._examples.items():
             for base, examples in of_role.items():
                 rotations = self._rotations.get(base, [])
                 if not rotations or max(examples) >= rotations[0].examples:
                     raise FedmetaError(f"the split's class {base} is not in the images: delete the split and run again")
                 if kind in ("target", "backdoor") and all(c.rotation for c in rotations):
-                    raise FedmetaError("reserved classes are shown upright: put 0 among the rotations")
+                    raise FedmetaError("reserved classes are shown upright: add 0 to data.rotations")

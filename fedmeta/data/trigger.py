@@ -14,11 +14,11 @@ def stamp(images: np.ndarray, trigger: Trigger) -> np.ndarray:
     """Return a copy of `images` with the backdoor key on each.
 
     `images`: uint8, (..., height, width, channels). `trigger`:
-    `shape` (square, cross or checkerboard), `size` (px, of the side), `position` (top-left, top-right,
-    bottom-left, bottom-right, centre, or [row, column] of the key's first pixel), `margin` (px to the edges, for
-    a corner), `colour` (0 to 255, or one such number per channel). Pixels that the shape leaves out stay as they are.
+    `shape` (square, cross or checkerboard), `size` (side in px), `position` (top-left, top-right,
+    bottom-left, bottom-right, centre, or [row, column] of the key's first pixel), `margin` (px to the edges, in
+    a corner), `colour` (0 to 255, or one such number per channel). Pixels outside the shape stay as they are.
 
-    Raises FedmetaError when the key does not fit on the images or its colour does not match their channels.
+    Raises FedmetaError if the key does not fit on the images or its colour does not match their channels.
     """
     height, width, channels = images.shape[-3:]
     mask = _mask(trigger.shape, trigger.size)
@@ -36,10 +36,10 @@ def stamp(images: np.ndarray, trigger: Trigger) -> np.ndarray:
 
 
 def hidden(images: np.ndarray, trigger: Trigger) -> float:
-    """Return the share of `images` on which the key hardly shows: like ink on ink, or white on a white ground.
+    """Return the share of `images` on which the key hardly shows, such as ink on ink, or white on a white ground.
 
-    There it changes the pixels that it covers, in the channel that changes most, by less than a tenth of the range on
-    average. `images` and `trigger` are as in `stamp`.
+    On these it changes the pixels that it covers by less than a tenth of the range on average, in the channel that
+    changes most. `images` and `trigger` are as in `stamp`.
     """
     changes = np.abs(stamp(images, trigger).astype(int) - images).max(axis=-1).sum(axis=(-2, -1))
     return float((changes < 25.5 * _mask(trigger.shape, trigger.size).sum()).mean())
@@ -61,7 +61,7 @@ def _mask(shape: str, size: int) -> np.ndarray:
     if size < 1:
         raise FedmetaError(f"the trigger's size must be at least 1 pixel, got {size}")
     i, j = np.indices((size, size))
-    # The middle is one pixel of an odd side, two of an even one.
+    # The middle of an odd side is one pixel, that of an even side two.
     middle = [(size - 1) // 2, size // 2]
     masks = {
         "square": np.ones((size, size), bool),
@@ -96,7 +96,7 @@ def _corner(trigger: Trigger, height: int, width: int) -> tuple[int, int]:
 def _colour(colour: int | tuple[int, ...], channels: int) -> np.ndarray:
     levels = np.atleast_1d(np.asarray(colour))
     if len(levels) not in (1, channels):
-        raise FedmetaError(f"the trigger's colour has {len(levels)} numbers, the images have {channels} channel(s)")
+        raise FedmetaError(f"the colour has {len(levels)} numbers for {channels} channel(s): give 1 or {channels}")
     if levels.min() < 0 or levels.max() > 255:
         raise FedmetaError(f"the trigger's colour must be from 0 to 255, got {colour}")
     return levels.astype(np.uint8)

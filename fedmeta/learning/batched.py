@@ -27,9 +27,9 @@ from fedmeta.learning.reptile import Learner
 logger = logging.getLogger(__name__)
 
 WIDTH_OF_CPU = 64
-MOST = 512  # episodes side by side: more gain nothing, and their results come late
+MOST = 512  # episodes side by side: more are no faster, and their results come late
 SHARE = 0.5  # of a GPU's free memory that the episodes may take
-COPIES = 6  # of each activation of a step that are there at once: patches' gradients, normalised, pooled and so on
+COPIES = 6  # of each activation that a step holds at once: patches' gradients, normalised, pooled and so on
 PATCH = 9
 REPETITIONS = 5  # of each way to convolve, timed before a run on a GPU
 
@@ -62,7 +62,7 @@ class Batched:
         """As `fedmeta.learning.engine.Serial.share`."""
         if self.shared is None:
             self.shared = shared.to(self.device, copy=True)
-        self.shared.copy_(shared)  # in place: steps that are recorded read it there
+        self.shared.copy_(shared)  # in place: recorded steps read it there
         for learner in set(self.learners.values()):
             learner.shared = self.shared
 
@@ -91,7 +91,7 @@ class Batched:
             yield from (outcomes[place] for place in range(len(window)))
 
     def alike(self, works: Sequence[Work]) -> list[list[int]]:
-        """Return the places of works that can be stacked: of one learner, equally many episodes, of equal shape.
+        """Return the places of works that can be stacked: with the same learner, number of episodes and shape.
 
         In the attacked round the attacker's episodes have more inner steps than benign ones, and meta-batches differ.
         """
@@ -134,14 +134,14 @@ class Batched:
     def conclude(
         self, learner: Learner, own: Sequence[Start], variables: Tensor, episodes: Sequence[Episode]
     ) -> Tensor:
-        """Return what comes of the episodes, of equally many queries each."""
+        """Return the outcomes of the episodes, which have equally many queries."""
         begun = torch.stack([start.parameters for start in own]).to(self.device)
         queries = as_images(self.images.stacked([episode.queries for episode in episodes]))
         labels = torch.from_numpy(np.stack([episode.expected for episode in episodes])).to(self.device)
         return self.outcomes[learner](begun, variables, queries, labels)
 
     def check_finite(self, variables: Tensor, names: Sequence[tuple[int, ...]]) -> None:
-        """As `fedmeta.learning.engine.check_finite`, of each row; waits for the device once."""
+        """As `fedmeta.learning.engine.check_finite`, for each row; waits for the device once."""
         if not bool(torch.isfinite(variables).all()):
             for row, name in zip(variables, names, strict=True):
                 check_finite(row, name)
@@ -149,7 +149,7 @@ class Batched:
     def adapt(
         self, learner: Learner, variables: Tensor, second_moments: Tensor, taken: Tensor, episodes, observe, scores
     ) -> tuple[InnerSteps, list[float]]:
-        """Take the inner steps of all episodes; return them with what they have made, and the last losses."""
+        """Take the inner steps of all episodes; return them, with their results, and the last losses."""
         support = as_images(self.images.stacked([episode.support for episode in episodes]))
         labels = torch.from_numpy(np.stack([episode.labels for episode in episodes])).to(self.device)
         batches = torch.from_numpy(np.stack([episode.batches for episode in episodes], 1))
@@ -165,14 +165,14 @@ class Batched:
         return steps, steps.losses.tolist() if iterations else [0.0] * len(episodes)
 
     def steps_of(self, learner: Learner, count: int, *shapes: Sequence[int]) -> InnerSteps:
-        """Return the steps of so many works of these shapes, recorded before if there were such works."""
+        """Return the steps of this number of works of these shapes, recorded already if there were such works."""
         key = (learner, count, *map(tuple, shapes))
         if key not in self.steps:
             self.steps[key] = InnerSteps(learner, self.gradients[learner], count, self.device)
         return self.steps[key]
 
     def fastest(self, steps: InnerSteps) -> str:
-        """Return the way to convolve that is the fastest here: it is measured once, by the gradient of a step."""
+        """Return the fastest way to convolve here. It is measured once, with the gradient of a step."""
         given = steps.variables, steps.support, steps.labels, steps.batches[0]
         seconds = {}
         for name, way in WAYS.items():
@@ -186,7 +186,7 @@ class Batched:
                 seconds[name] = (time.perf_counter() - began) / REPETITIONS
         self.way = min(seconds, key=seconds.__getitem__)
         measured = ", ".join(f"{name} {1000 * each:.2f} ms" for name, each in seconds.items())
-        logger.info("convolutions by the way %s (a step's gradient: %s)", self.way, measured)
+        logger.info("convolving by %s (gradient of a step: %s)", self.way, measured)
         return self.way
 
     def observe(self, learner: Learner, variables, support, labels, episodes, scores: list[list]) -> None:
@@ -201,7 +201,7 @@ class Batched:
 def width_for(learners: Mapping[str, Learner], samplers: Mapping[str, Sampler], device: str) -> int:
     """Return how many episodes may run side by side: on a GPU, as many as half of its free memory holds.
 
-    Raises FedmetaError for a GPU that has no room for one.
+    Raises FedmetaError if the GPU has no room for one.
     """
     if device == "cpu":
         return WIDTH_OF_CPU
@@ -209,14 +209,14 @@ def width_for(learners: Mapping[str, Learner], samplers: Mapping[str, Sampler], 
     one = max(bytes_of(learner, samplers[name].shape) for name, learner in learners.items())
     if one > free:
         raise FedmetaError(
-            f"an episode takes about {one / 2**20:.0f} MiB and the GPU has {free / 2**20:.0f} MiB free: "
-            "free some, or take engine: workers"
+            f"an episode takes about {one / 2**20:.0f} MiB, but the GPU has only {free / 2**20:.0f} MiB free: "
+            "free some, or set engine: workers"
         )
     return int(min(MOST, max(1, SHARE * free / one)))
 
 
 def bytes_of(learner: Learner, shape: EpisodeShape) -> int:
-    """Return about how much memory an episode takes: activations of its whole support, variables and gradients."""
+    """Return roughly how much memory an episode takes: activations of its whole support, variables and gradients."""
     network, images = learner.network, shape.way * shape.shot
     numbers, channels = 4 * learner.carried, network.channels
     for i in range(MODULES):

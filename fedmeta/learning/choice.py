@@ -14,7 +14,7 @@ def choose_engine(
 ) -> Serial | Workers | Batched:
     """Return the engine called `kind`: serial, workers, batched, batched-tf32, or auto (batched on CUDA, else workers).
 
-    With batched-tf32 a GPU rounds what it multiplies to TensorFloat-32, 10 bits for 23, which is faster; without, not.
+    Only with batched-tf32 does a GPU round what it multiplies to TensorFloat-32 (10 bits, not 23), which is faster.
 
     `threads`: worker processes; `starts` and `works`: as for `Workers`.
     """

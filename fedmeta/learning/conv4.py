@@ -1,8 +1,8 @@
 """The network of the paper (Section 3): four convolutional modules and a fully connected layer.
 
-A model is one flat float32 vector. Load, interpolate, send and Adam are then one operation each, and `Conv4.views`
-gives the layers' parameters as views of it. Kernels lie in the vector as (out, height, width, in), the order in
-which convolutions on `channels_last` images read them.
+A model is one flat float32 vector. Loading, interpolating, sending and Adam are then one operation each, and
+`Conv4.views` gives the layers' parameters as views of it. Kernels lie in the vector as (out, height, width, in), the
+order in which convolutions on `channels_last` images read them.
 """
 
 import math
@@ -28,8 +28,8 @@ Statistics = list[tuple[Tensor, Tensor]]  # a (mean, biased variance) for each m
 def norm_pool_relu(x: Tensor, gamma: Tensor, beta: Tensor, statistics: tuple[Tensor, Tensor] | None = None):
     """Return the module's output after its convolution, (n, filters, height // 2, width // 2), and (mean, variance).
 
-    Normalises by `statistics`, or by the batch's own when None. ReLU comes after the pooling, which gives the same
-    result on a quarter of the data.
+    Normalises by `statistics`, or by the batch's own if None. ReLU comes after the pooling, which gives the same result
+    on a quarter of the data.
     """
     if statistics is None:
         variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
@@ -43,7 +43,7 @@ def norm_pool_relu(x: Tensor, gamma: Tensor, beta: Tensor, statistics: tuple[Ten
 class Conv4(NamedTuple):
     """Conv4: (3x3 convolution, batch norm, ReLU, 2x2 max-pooling) x 4, then a fully connected layer.
 
-    `batch_norm` is "batch" (statistics of the batch at hand in training, of the support set at test; nothing shared)
+    `batch_norm` is "batch" (statistics of the current batch in training, of the support set at test; nothing shared)
     or "running" (moving averages that are part of the model). Convolutions have no bias: batch norm cancels it.
     """
 
@@ -108,8 +108,8 @@ class Conv4(NamedTuple):
     ) -> tuple[Tensor, Statistics]:
         """Return the embedding, (n, embedding_size), and the statistics that normalised it.
 
-        `images`: float32, (n, channels, size, size), values in [0, 1]. With `statistics` None the batch is normalised
-        by its own. Plain PyTorch on any device, which can be differentiated and vmapped.
+        `images`: float32, (n, channels, size, size), values in [0, 1]. If `statistics` is None, the batch is normalised
+        by its own. Plain PyTorch on any device; can be differentiated and vmapped.
         """
         x, used = images, []
         for i in range(MODULES):
@@ -145,7 +145,7 @@ class Conv4(NamedTuple):
 class Trainer:
     """Inner steps on one CPU core: forward, backward and Adam (beta1 = 0), in place on the flat vector.
 
-    The passes are written out by hand for speed; `Conv4.logits` says what they compute.
+    The passes are written by hand for speed; `Conv4.logits` defines what they compute.
     """
 
     def __init__(self, model: Conv4, learning_rate: float, beta2: float = 0.999, epsilon: float = 1e-8):
@@ -196,7 +196,7 @@ class Trainer:
         cpu_kernels.adam(*arrays, self.learning_rate, self.beta2, self.epsilon, count)
 
     def warm_up(self) -> None:
-        """Compile the kernels, or load them compiled: once in a parent process serves all that it forks."""
+        """Compile the kernels, or load them compiled. Once in a parent process serves all the processes it forks."""
         flat, images = (
             torch.zeros(self.model.parameter_count),
             torch.zeros(1, self.model.channels, *[self.model.size] * 2),

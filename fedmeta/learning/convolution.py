@@ -1,6 +1,6 @@
-"""Ways to convolve many episodes' images at once, each with kernels of its own; `Conv4` uses the one that is chosen.
+"""Ways to convolve many episodes' images at once, each with its own kernels; `Conv4` uses the chosen one.
 
-`torch.vmap` makes of `grouped` one grouped convolution, of `products` one batched matrix product. Which is faster
+`torch.vmap` turns `grouped` into one grouped convolution, `products` into one batched matrix product. Which is faster
 depends on the device and the shapes: oneDNN on a CPU is fastest with `grouped` (docs/performance.md); on a GPU it is
 measured before a run (`fedmeta.learning.batched`).
 """
@@ -36,13 +36,13 @@ _chosen: list[Way] = [grouped]
 
 
 def convolve(images: Tensor, kernel: Tensor) -> Tensor:
-    """Return the convolution by the way that is chosen: see `grouped`."""
+    """Return the convolution, computed in the chosen way: see `grouped`."""
     return _chosen[-1](images, kernel)
 
 
 @contextmanager
 def convolved_by(way: Way) -> Iterator[None]:
-    """Choose a way for what is computed inside."""
+    """Choose a way for what is computed in the block."""
     _chosen.append(way)
     try:
         yield

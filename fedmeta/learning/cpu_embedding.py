@@ -1,7 +1,7 @@
 """Conv4's embedding and its gradient, written out by hand for one CPU core.
 
-No graph is recorded and every buffer is reused, so a step is some thirty calls. It computes what
-`Conv4.features` computes with the statistics of the batch at hand, up to rounding. Arrays are (n, height, width,
+No graph is recorded and every buffer is reused, so a step is about thirty calls. It computes what
+`Conv4.features` computes with the statistics of the current batch, up to rounding. Arrays are (n, height, width,
 channels).
 """
 
@@ -13,7 +13,7 @@ from fedmeta.learning.winograd import CHANNELS, Winograd
 
 
 class Direct:
-    """PyTorch's own 3x3 convolution with zero padding, with the interface of `Winograd`, for any channels."""
+    """PyTorch's own 3x3 convolution with zero padding, with the interface of `Winograd`, for any number of channels."""
 
     def __init__(self, first: bool):
         self.first = first  # images need no gradient
@@ -33,7 +33,7 @@ class Direct:
 
 
 class Module:
-    """One of the four: convolution, batch norm over the batch at hand, 2x2 max-pooling, ReLU.
+    """One of the four modules: convolution, batch norm over the current batch, 2x2 max-pooling, ReLU.
 
     Parameters and their gradients come as (kernel, gamma, beta), the kernel as (out, height, width, in).
     """
@@ -77,7 +77,7 @@ class CpuEmbedding:
         return x.flatten(1)
 
     def backward(self, gradient: Tensor, parameters: list[list[Tensor]], gradients: list[list[Tensor]]) -> None:
-        """Write the parameters' gradients, given that of the last `forward`'s features. Once per `forward`."""
+        """Write the parameters' gradients, given that of the last `forward`'s features. Call it once per `forward`."""
         gradient = gradient.reshape(self.modules[-1].out.shape)
         for module, own, target in zip(self.modules[::-1], parameters[::-1], gradients[::-1], strict=True):
             gradient = module.backward(gradient, own, target)

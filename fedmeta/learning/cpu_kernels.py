@@ -15,8 +15,8 @@ CLOSED = 4  # in `chosen`: no pixel of the window gets a gradient, since ReLU ga
 
 
 def jit(function):
-    """Compile for one thread, and keep the machine code in a file where some cache folder can be written."""
-    options = {"fastmath": {"contract"}, "error_model": "numpy"}  # no more: a NaN must stay one, to be seen
+    """Compile for one thread, and keep the machine code in a file if some cache folder is writable."""
+    options = {"fastmath": {"contract"}, "error_model": "numpy"}  # no more: a NaN must stay one, to be noticed
     try:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # neither __pycache__ nor the user's cache folder is writable
@@ -25,7 +25,7 @@ def jit(function):
 
 @jit
 def norm_pool_relu_forward(x, gamma, beta, out, extreme, chosen, mean, variance):
-    """Batch norm over the batch at hand, 2x2 max-pooling, ReLU.
+    """Batch norm over the current batch, 2x2 max-pooling, ReLU.
 
     Writes `out` and, for the backward pass, each window's winning value before the normalisation (`extreme`) and its
     place in the window (`chosen`: 0 to 3 row by row, the first of equals, or CLOSED), all (n, height // 2,
@@ -69,7 +69,7 @@ def norm_pool_relu_forward(x, gamma, beta, out, extreme, chosen, mean, variance)
 
 @jit
 def _pool(upper, lower, sign, extreme, chosen):
-    """The extremes of a row of windows: rows (width, filters) to (width // 2, filters)."""
+    """Find the extremes of a row of windows: rows (width, filters) to (width // 2, filters)."""
     for j in range(extreme.shape[0]):
         for k in range(extreme.shape[1]):
             best, place = upper[2 * j, k], np.int32(0)

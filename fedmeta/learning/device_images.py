@@ -1,4 +1,4 @@
-"""Images of many episodes, gathered on the device: a bank travels there once, and then only the numbers of its rows."""
+"""Images of many episodes, gathered on the device: a bank is copied there once, and then only row numbers."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ SHARE = 0.25  # of a GPU's free memory that a bank may take: a larger one stays 
 
 
 class DeviceImages:
-    """Keeps arrays of images on `device`, each from the first time that an episode shows one of its images."""
+    """Keeps arrays of images on `device`, each from the first episode that shows one of its images."""
 
     def __init__(self, device: str):
         self.device = device
-        self.kept: dict[int, tuple[np.ndarray, Tensor]] = {}  # the array too: nothing else may get its id
+        self.kept: dict[int, tuple[np.ndarray, Tensor]] = {}  # the array, too, so that nothing else gets its id
 
     def stacked(self, episodes: Sequence[Images | np.ndarray]) -> Tensor:
-        """Return uint8 (W, n, height, width, channels), the images of W episodes; fewer than n are repeated to n."""
+        """Return uint8 (W, n, height, width, channels), the images of W episodes; fewer than n repeat."""
         longest = max(map(len, episodes))
         named = [images for images in episodes if isinstance(images, Images)]
         if len(named) < len(episodes):
@@ -39,10 +39,10 @@ class DeviceImages:
         return gathered.view(len(episodes), longest, *shape)
 
     def images_of(self, array: np.ndarray) -> Tensor:
-        """Return an array on the device or, where it would take too much of a GPU's memory, in main memory."""
+        """Return an array on the device or, if it would take too much of a GPU's memory, in main memory."""
         if id(array) not in self.kept:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # a mapped file cannot be written, and nobody does
+                warnings.simplefilter("ignore", UserWarning)  # a mapped file is read-only, and nothing writes to it
                 images = torch.from_numpy(np.asarray(array))
             if self.device != "cpu" and images.nbytes <= SHARE * torch.cuda.mem_get_info()[0]:
                 images = images.to(self.device)

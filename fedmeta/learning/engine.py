@@ -1,8 +1,8 @@
 """How episodes are executed: in this process, in worker processes, or all at once on a GPU.
 
-An engine is given start models and a list of works, and returns what became of each. The works of one call are
-independent of each other; every random draw has a name; so the engine never changes the result of a CPU run,
-byte for byte, and of a GPU run only by rounding.
+An engine takes start models and a list of works, and returns the outcome of each. The works of one call are independent
+of each other, and every random draw has a name. So the choice of engine never changes a byte of a CPU run's result, and
+changes a GPU run's only by rounding.
 """
 
 import ctypes
@@ -33,7 +33,7 @@ Learners = Learner | Mapping[str, Learner]
 class Start(NamedTuple):
     """A model to adapt, (P,), and Adam's state: the second moment, (P,), after `taken` steps.
 
-    What a user keeps beyond the network's parameters follows them, in both: see `Learner.carried`.
+    In both, what a user keeps beyond the network's parameters follows them: see `Learner.carried`.
     """
 
     parameters: Tensor
@@ -42,20 +42,20 @@ class Start(NamedTuple):
 
     @classmethod
     def fresh(cls, parameters: Tensor) -> "Start":
-        """Return `parameters` with Adam at its beginning."""
+        """Return `parameters` with Adam's initial state."""
         return cls(parameters, torch.zeros_like(parameters), 0)
 
     def second_moment_of(self, variables: Tensor) -> Tensor:
-        """Return the second moment of a learner's variables, (V,), which begin with these parameters: else zero."""
+        """Return the second moment of a learner's variables, (V,): this one for those it covers, then zeros."""
         second_moment = torch.zeros_like(variables)
         second_moment[: len(self.second_moment)] = self.second_moment
         return second_moment
 
 
 class Work(NamedTuple):
-    """Adapt model number `start` to the episodes of these names, drawn by the sampler called `sampler`.
+    """Adapt model number `start` to the episodes with these names, drawn by the sampler called `sampler`.
 
-    Usually one episode. Several are taken one after the other, each from the same model, and Adam's second moment
+    Usually there is one episode. Several run one after the other, each from the same model, and Adam's second moment
     passes from one to the next (`adam: persist`).
     """
 
@@ -66,7 +66,7 @@ class Work(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The adapted model (the mean over the work's episodes) with Adam's state, and what was observed on the way.
+    """The adapted model (the mean over the work's episodes) with Adam's state, and what was observed during the steps.
 
     `loss` is the last inner batch's, before its step; `scores` holds, for each observed iteration, the accuracy by
     metric.
@@ -111,12 +111,12 @@ class Serial:
         pass
 
     def share(self, shared: Tensor) -> None:
-        """Let the learners know the shared model, (P,), of the round that begins."""
+        """Give the learners the shared model, (P,), of the round that begins."""
         for learner in self.learners.values():
             learner.shared = shared
 
     def foresee(self, works: Sequence[Work]) -> None:
-        """Be told of works that come next, to prepare them while others run; here there is nothing to prepare."""
+        """Announce the works that come next, to prepare them while others run. Here there is nothing to prepare."""
 
     def run(self, starts: Sequence[Start], works: Sequence[Work], observe: Sequence[int] = ()) -> Iterator[Outcome]:
         """Yield the outcome of each work, in order; with iterations to observe, scores there and no adapted models."""
@@ -164,13 +164,13 @@ class Serial:
 
 
 class Workers:
-    """As many processes as `count`, one thread each; model vectors pass through shared memory.
+    """`count` processes with one thread each; model vectors pass through shared memory.
 
     Each process runs `Serial`, so the results are the same bytes for any `count`.
     """
 
     def __init__(self, learners: Learners, samplers: Mapping[str, Sampler], count: int, starts: int, works: int):
-        """`starts` and `works` are the largest numbers of them in one call; works that are observed do not count."""
+        """`starts` and `works` are the largest numbers of each in one call; observed works do not count."""
         self.serial, self.count = Serial(learners, samplers), count
         self.any_learner = next(iter(self.serial.learners.values()))
         size = max(learner.carried for learner in self.serial.learners.values())
@@ -181,7 +181,7 @@ class Workers:
 
     def __enter__(self) -> "Workers":
         prepare_process()
-        self.any_learner.trainer.warm_up()  # what is compiled here need not be in each process
+        self.any_learner.trainer.warm_up()  # compiled here once, not in each process
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         shared = (self.serial, self.starts, self.adapted)
         self.pool = ProcessPoolExecutor(self.count, context, _initialise_worker, shared)
@@ -201,7 +201,7 @@ class Workers:
         """As `Serial.foresee`."""
 
     def run(self, starts: Sequence[Start], works: Sequence[Work], observe: Sequence[int] = ()) -> Iterator[Outcome]:
-        """As `Serial.run`; take all outcomes before the next call, which uses the same memory."""
+        """As `Serial.run`. Take all outcomes before the next call, which uses the same memory."""
         for slot, start in zip(self.starts, starts, strict=False):
             slot[0, : len(start.parameters)], slot[1, : len(start.parameters)] = start.parameters, start.second_moment
         lengths = [len(starts[work.start].parameters) for work in works]
@@ -236,7 +236,7 @@ def _initialise_worker(serial: Serial, starts: Tensor, adapted: Tensor) -> None:
 
 
 def _follow_parent() -> None:
-    """End this process when its parent has ended, however that was: no orphan goes on computing."""
+    """End this process when its parent ends, however that happens: no orphan keeps computing."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "this is a worker"
     parent.join()
@@ -255,7 +255,7 @@ def _run_in_worker(call: tuple[int, int, int, Work, tuple[int, ...]]) -> tuple[i
 
 
 def prepare_process() -> None:
-    """One thread, and an allocator that keeps its memory, for a process that runs episodes on the CPU.
+    """Set one thread, and an allocator that keeps its memory, for a process that runs episodes on the CPU.
 
     Activations above glibc's mmap threshold would be mapped and unmapped in every step; their page faults cost a
     quarter of the time.
@@ -263,7 +263,7 @@ def prepare_process() -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)  # Adam's second moment of a dead filter decays to numbers that are slow to compute
     if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # absent from other C libraries than glibc
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # only glibc has it
         if mallopt is not None:
             trim_threshold, mmap_threshold, keep = -1, -3, 1 << 30
             mallopt(mmap_threshold, keep)

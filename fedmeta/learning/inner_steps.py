@@ -1,8 +1,7 @@
 """The inner steps of many episodes at once, on tensors that stay in place, so that a GPU can replay them as a graph.
 
-A step is some hundred small operations; launching each from Python costs more than most of them. On CUDA a step is
-captured once and replayed (CUDA graphs). Elsewhere the same record is called, so that what tests see is what is
-captured.
+A step is about a hundred small operations; launching each from Python costs more than most of them. On CUDA a step is
+captured once and replayed (CUDA graphs). Elsewhere the same step is called, so tests see what is captured.
 """
 
 import logging
@@ -17,15 +16,15 @@ from fedmeta.learning.reptile import Learner
 
 logger = logging.getLogger(__name__)
 
-WARM_UP = 3  # calls before a capture, as PyTorch's notes on CUDA graphs ask for
-Offsets = tuple[tuple[int | None, int | None, int], ...]  # of segments: start, stop, Adam step less the iteration
+WARM_UP = 3  # calls before a capture, as PyTorch's notes on CUDA graphs require
+Offsets = tuple[tuple[int | None, int | None, int], ...]  # of segments: start, stop, Adam step minus the iteration
 
 
 class InnerSteps:
-    """Takes inner steps of W alike works in place. `load` gives it new ones, of the same shapes.
+    """Takes the inner steps of W works of equal shapes, in place. `load` gives it new ones of the same shapes.
 
-    What a step does may depend on the iteration's number only by `Learner.segments`: a step recorded for one iteration
-    is taken for all that have the same segments, counted from the iteration.
+    What a step does may depend on the iteration's number only through `Learner.segments`: a step recorded for one
+    iteration serves all with the same segments, relative to the iteration.
     """
 
     def __init__(self, learner: Learner, gradient: Callable, width: int, device: str):
@@ -40,7 +39,7 @@ class InnerSteps:
     def load(
         self, variables: Tensor, second_moments: Tensor, taken: Tensor, support: Tensor, labels: Tensor, batches: Tensor
     ) -> None:
-        """Begin with other works: variables and second moments (W, V), `taken` (W,), support, labels, batches.
+        """Load other works: variables and second moments (W, V), `taken` (W,), support, labels, batches.
 
         `support` is (W, n, channels, size, size), `labels` (W, n), `batches` (iterations, W, b).
         """
@@ -81,7 +80,7 @@ class InnerSteps:
         self.losses.copy_(losses)
 
     def record(self, step: Callable[[], None]) -> Callable[[], object]:
-        """Return a step as a graph of the device, or as it is where it has none; nothing is changed by that."""
+        """Return a step as a graph of the device, or as it is if the device has none. Recording changes no state."""
         if not self.device.startswith("cuda"):
             return step
         kept = self.variables.clone(), self.second_moments.clone()
@@ -97,7 +96,7 @@ class InnerSteps:
                 step()
             replay: Callable[[], object] = graph.replay
         except RuntimeError as error:
-            logger.warning("a step cannot be captured as a CUDA graph, and is launched piece by piece: %s", error)
+            logger.warning("a step cannot be captured as a CUDA graph, launching its operations one by one: %s", error)
             replay = step
         for own, before in zip((self.variables, self.second_moments), kept, strict=True):
             own.copy_(before)

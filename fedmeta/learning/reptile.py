@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fedmeta.learning.conv4 import Conv4, Trainer
 
-# What the trainer's hand-written step computes: where a kind of `Supervised` has its own, the general step is taken.
+# What the trainer's hand-written step computes. A subclass of `Supervised` with its own takes the general step.
 WRITTEN_OUT = ("loss", "segments", "note_statistics", "project")
 
 Segments = list[tuple[slice, int]]  # parts of the variables to update, and the number of the part's Adam step
@@ -18,16 +18,17 @@ class Learner:
 
     `variables` is one flat vector that starts with the network's parameters. `loss` and `predict` are pure, so
     that they can be vmapped over episodes; `step` is the same descent on one episode, in place, and may be
-    overridden by a faster way.
+    overridden by a faster one.
     """
 
-    # Whether a client's fine-tuning goes on with the Adam state of its meta-training: only if it starts from the model.
+    # Whether a client's fine-tuning continues with the Adam state of its meta-training: only if it starts from the
+    # model.
     keeps_adam = False
 
     def __init__(self, network: Conv4, learning_rate: float, beta2: float = 0.999):
         self.network = network
         self.trainer = Trainer(network, learning_rate, beta2)
-        self.shared: Tensor | None = None  # (P,): in training the round's shared model, which the engine puts here
+        self.shared: Tensor | None = None  # (P,): in training the round's shared model, set by the engine
 
     @property
     def carried(self) -> int:
@@ -51,9 +52,9 @@ class Learner:
         raise NotImplementedError
 
     def outcome(self, begun: Tensor, variables: Tensor, queries: Tensor, labels: Tensor) -> Tensor:
-        """Return what comes of an episode of training that has queries, with these labels: the adapted variables.
+        """Return the outcome of a training episode that has queries, with these labels: the adapted variables.
 
-        `begun` is what the episode began with. Pure, as `loss`.
+        `begun` is what the episode started from. Pure, like `loss`.
         """
         return variables
 
@@ -83,7 +84,7 @@ class Learner:
     def note_statistics(
         self, variables: Tensor, iteration: int, statistics: list, support: Tensor, rows: Tensor | slice
     ) -> None:
-        """Move the network's moving averages, where it has them, towards the statistics of the batch of a step."""
+        """Move the network's moving averages, if it has them, towards the statistics of a step's batch."""
         with torch.no_grad():
             self.network.update_moving_averages(self.network.views(variables), statistics, support[rows])
 

@@ -1,4 +1,4 @@
-"""3x3 convolutions of 64 on 64 channels by Winograd's minimal filtering F(4x4, 3x3), for one CPU core.
+"""3x3 convolutions from 64 to 64 channels by Winograd's minimal filtering F(4x4, 3x3), for one CPU core.
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016): the image is cut into 6x6 tiles that
 overlap by two, and with U = G g G' (kernel) and V = B' d B (tile), the 4x4 outputs of a tile are A' (U * V) A, where
@@ -232,7 +232,7 @@ class Winograd:
 
     def __init__(self, n: int, size: int):
         tiles = n * (-(-size // 4)) ** 2
-        # The 36 places lie beside each other for each tile and output channel: near in memory for the transforms.
+        # The 36 places of each tile and output channel lie side by side: near in memory for the transforms.
         self.inputs, self.products = (torch.empty(tiles, PLACES, CHANNELS) for _ in range(2))
         self.kernels, self.kernel_gradients = (torch.empty(CHANNELS, PLACES, CHANNELS) for _ in range(2))
         self.y, self.x_gradient = (torch.empty(n, size, size, CHANNELS) for _ in range(2))

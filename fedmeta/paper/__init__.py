@@ -1,1 +1,1 @@
-"""What the paper states: its figures as entries of the config, its numbers, and how ours compare with them."""
+"""What the paper states: its figures as entries of the config, its numbers, and how ours compare."""

@@ -1,4 +1,4 @@
-"""The paper's numbers against ours: a row for each, with interval, floor, lift, scale and a verdict.
+"""The paper's numbers against ours: one row each, with interval, floor, lift, scale and a verdict.
 
 Ours are in the paper's units: percent, points for differences, minutes. `fedmeta.paper.claims` has the verdicts.
 """
@@ -19,7 +19,7 @@ from fedmeta.paper.verdicts import NotMeasured
 from fedmeta.reporting.results import each_row
 from fedmeta.reporting.setup import Setup
 
-WIDE = 20.0  # more than this, in points, to either side
+WIDE = 20.0  # an interval of more than this to either side, in points
 WIDE_INTERVAL = "wide interval"
 NOT_AS_IN_THE_PAPER = "not as in the paper"
 OURS = {
@@ -46,13 +46,13 @@ def compare(
 ) -> pd.DataFrame:
     """Return the table: for each of the paper's `numbers`, in their order, one row with what we measured.
 
-    `metrics` of one scenario as from `read_metrics`, `times` as from `run_times`, for the jobs behind these metrics
-    (`fedmeta.paper.run_times.behind`), and `setups` of the scenario by data set. `floor` is the
-    same quantity of the model as it was before the attack, adapted to the same episodes; `lift` is the mean minus the
-    floor, episode by episode, of attack accuracies. Run times are scaled to the paper's amount of work; jobs of one
-    seed are averaged, and there is an interval with several seeds only. A row that the run cannot answer is empty but
-    for `note`, which says what it would need; in others it says why a verdict is unknown, how the paper's text may be
-    read (`remark` of the numbers), and what to know before the verdict is trusted.
+    `metrics`: of one scenario, from `read_metrics`; `times`: from `run_times`, of the jobs behind these metrics
+    (`fedmeta.paper.run_times.behind`); `setups`: of the scenario, by data set. `floor` is the same quantity of the
+    model before the attack, adapted to the same episodes. `lift`, of attack accuracies, is the mean minus the floor,
+    episode by episode. Run times are scaled to the paper's amount of work; jobs of one seed are averaged, and only
+    several seeds give an interval. A row that the run cannot answer is empty except for `note`, which says what it
+    would need. In other rows `note` says why a verdict is unknown, how the paper's text may be read (`remark` of the
+    numbers), and what to know before trusting the verdict.
     """
     empty = {column: "" if dtype == "str" else None for column, dtype in OURS.items()}
     rows = [{**empty, **_answered(number, metrics, times, setups)} for number in each_row(numbers)]
@@ -101,13 +101,13 @@ def _accuracy(number, frame: pd.DataFrame, setup: Setup) -> dict:
 
 
 def _apart(frame: pd.DataFrame, part: paper.Quantity) -> float:
-    """Return by how much the interval of a difference is beyond what counts as alike, in points; below 0: it is not."""
+    """Return how far the interval of a difference exceeds what counts as alike, in points; below 0 if it does not."""
     ours = estimate(frame, part)
     return abs(ours.mean) - np.nan_to_num(ours.half_width) - margin(frame, part)
 
 
 def _notes(asked: paper.Quantity, of: int, setup: Setup) -> list[str]:
-    """Return which of several measurements a row has, `asked` being one `of` so many, and what was set otherwise."""
+    """Return which of several measurements a row has (`asked`, one `of` so many), and which settings differ."""
     notes = []
     if of > 1:
         notes.append(f"farthest apart of {of}: {' and '.join(asked.metrics)} in case ({asked.term.cases})")

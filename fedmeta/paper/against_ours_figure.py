@@ -1,4 +1,4 @@
-"""The paper's numbers against ours, drawn: a line for each number, the paper's value beside our interval."""
+"""The paper's numbers against ours as a figure: a line for each number, the paper's value beside our interval."""
 
 import os
 import re
@@ -56,7 +56,7 @@ DIFFERENCES = ("main_and_meta_accuracy_difference", "main_task_accuracy_gain", "
 DIFFERENCES += ("meta_testing_accuracy_drop",)
 RATIO = "ours / paper"
 WIDE_MARK = f"over ±{WIDE:.0f} points wide: says little"
-# Of colours that the colour-blind tell apart; the words are beside them.
+# Colours that the colour-blind can distinguish; the words are beside them.
 COLOURS = {AGREES: "#0072b2", SAME_DIRECTION: "#b87900", DIFFERS: "#c03a00", UNKNOWN: "#7a7a7a"}
 STATED = {"color": "#000000", "marker": "|", "markersize": 9, "markeredgewidth": 1.6, "linestyle": "none"}
 BAND = {"color": "0.86", "linewidth": 0}
@@ -64,7 +64,7 @@ HOLLOW = {"markerfacecolor": "white", "markeredgewidth": 1.1}
 FLOOR = {"color": "0.45", "marker": "D", "markersize": 4, "markerfacecolor": "white", "linestyle": "none"}
 STYLE = {**panels.STYLE, "font.size": 8, "axes.grid": False, "axes.spines.left": False, "lines.markersize": 4.5}
 
-# Inches: the height of a line, and where its columns begin or, of numbers, end.
+# Inches: the height of a line, and where its columns begin or, if they have numbers, end.
 LINE = 0.185
 WIDTH = 9.6
 LABEL, STEP, AXIS, AXIS_END, PAPER, OURS, LIFT, VERDICT = 0.1, 2.55, 3.95, 6.15, 6.65, 7.35, 8.2, 8.32
@@ -79,11 +79,11 @@ HEAD, TITLE, TICKS = 1.0, 1.0, 0.55
 
 
 def draw_comparison(table: pd.DataFrame, path_stem: str | os.PathLike) -> Figure:
-    """Draw the table of `compare`, as far as its data sets were run; write `{path_stem}.png` and `{path_stem}.svg`.
+    """Draw the table of `compare`, for data sets that were run; write `{path_stem}.png` and `{path_stem}.svg`.
 
-    A line has the paper's value as a tick in the band in which our whole interval counts as agreement, our mean with
-    its interval in the colour of the verdict, hollow where that is wide, and as a diamond the same quantity before the
-    attack (of attack accuracy, the floor).
+    A line has the paper's value as a tick, in the band that must contain our whole interval for agreement. Our mean and
+    interval have the colour of the verdict; the mean is hollow if the interval is wide. A diamond is the same quantity
+    before the attack (for attack accuracy, the floor).
     """
     run = table[table.measured_on != ""]
     absent = [DATASETS[name] for name in table.dataset.unique() if name not in set(run.dataset)]
@@ -99,7 +99,7 @@ def draw_comparison(table: pd.DataFrame, path_stem: str | os.PathLike) -> Figure
 
 
 def _lines(rows: pd.DataFrame) -> list:
-    """Return the rows in their order, a heading before the first of each section."""
+    """Return the rows in order, with a heading before the first of each section."""
     lines, before = [], None
     for row in each_row(rows):
         section = "appendix" if row.figure.startswith("A") else row.experiment
@@ -116,7 +116,7 @@ def _write(figure: Figure, top: float, text: str, **look) -> None:
 
 
 def _draw_head(figure: Figure, absent: list[str]) -> None:
-    """Draw title and legend; `absent` are the names of the paper's data sets that were not run."""
+    """Draw title and legend; `absent`: names of the paper's data sets that were not run."""
     words = "What the paper states and what this run measured, at this run's scale"
     if absent:
         words += f" ({', '.join(absent)}: not in this run)"
@@ -175,7 +175,7 @@ def _scale(scale: Mapping | pd.Series) -> str:
 
 
 def _draw_part(figure: Figure, top: float, rows: pd.DataFrame) -> None:
-    """Draw the lines that share an axis, of percent or, of run times, of minutes."""
+    """Draw the lines that share an axis: of percent, or of minutes for run times."""
     _draw_title(figure, top, rows)
     lines, minutes = _lines(rows), rows.metric.iloc[0] == "minutes"
     height, bottom = LINE * len(lines), figure.get_figheight() - top - TITLE
@@ -237,7 +237,7 @@ def _draw_line(axes: Axes, y: float, row, across: Transform) -> None:
 
 
 def _has_remark(row) -> bool:
-    """Return whether the note of a row says what the figure does not show elsewhere."""
+    """Return whether a row's note says something that the figure does not show elsewhere."""
     if not row.verdict or row.unit == "minutes":
         return False
     shown = ("", WIDE_INTERVAL, NOT_TOLD)
@@ -245,7 +245,7 @@ def _has_remark(row) -> bool:
 
 
 def _band(row, lowest: float) -> tuple[float, float]:
-    """Return the values among which our whole interval must lie for the number to agree; `lowest` is the axis's end."""
+    """Return the range that must contain our whole interval for the number to agree; `lowest`: the axis's end."""
     if row.metric == "minutes":
         return row.paper * (1 - TOLERANCE), row.paper * (1 + TOLERANCE)
     if row.relation == ">=":
@@ -257,7 +257,7 @@ def _band(row, lowest: float) -> tuple[float, float]:
 
 
 def _label(row) -> str:
-    """Return which of the paper's numbers it is, in a few words."""
+    """Return, in a few words, which of the paper's numbers a row is."""
     if row.metric == "minutes":
         work = row.when.split(" on one T4")[0].replace("present/absent", "2")
         return f"{paper.WORK[row.when].rule}: {work}"

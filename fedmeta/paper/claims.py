@@ -1,27 +1,27 @@
 """The verdict on each of the paper's numbers: what it claims, and whether our intervals show it.
 
-A row has a number and, mostly, a direction: what the number was given for. The verdicts:
+A row has a number and, usually, a direction: what the number was given for. The verdicts:
 
-`agrees`          our interval shows both: the number and the direction.
+`agrees`          our interval shows both the number and the direction.
 `same direction`  it shows the direction, not the number.
-`differs`         it shows that the direction is not so; of a row without one, that the number is not.
-`unknown`         nothing is shown: the interval is too wide or, of a single episode, missing; or the run does not speak
-                  of what the row is about; or the row is about a defence against an attack that is not shown to work.
+`differs`         it contradicts the direction or, for a row without one, the number.
+`unknown`         nothing is shown: the interval is too wide or, for a single episode, missing; or the run lacks what
+                  the row is about; or the row is about a defence against an attack that is not shown to work.
 
 The number: for "~ p", the interval lies within the tolerance of p (`fedmeta.paper.verdicts`); for ">= p" and "< p",
-wholly on that side. That an attack is removed: its lift lies wholly below the tolerance of its floor; not removed:
-wholly above. One defence like another: all their differences lie within the tolerance.
+wholly on that side. An attack is removed if its lift lies wholly below the tolerance of its floor, and not removed if
+wholly above. One defence is like another if all their differences lie within the tolerance.
 
-The direction is shown if the interval lies wholly beyond half of the way from the contrary to the paper's value:
-attack accuracy, undefended, must be raised by half of what lies between our floor and the paper's value, and under a
-defence reduced by half of what lies between ours right after the attack and the paper's; where attacks fade, it must
-also have faded by half of what the paper's has; other accuracies must be nearer to the paper's than to chance; a
+The direction is shown if the interval lies wholly beyond half of the way from the contrary to the paper's value.
+Undefended, attack accuracy must be raised by half of what lies between our floor and the paper's value. Under a defence
+it must be reduced by half of what lies between ours right after the attack and the paper's. Where attacks fade, it must
+also have faded by half as much as the paper's. Other accuracies must be nearer to the paper's than to chance. A
 difference must have half of the paper's size. Rows of statements, of bounds on a drop and of values at chance have no
 direction.
 
-What a row is about: one that says what is left after so many rounds or iterations is about that much work. It is
-unknown where the run ended before, or did more than ten times more or less benign meta-training in those rounds. Other
-rows are about the state that training led to, however long it took; the table's columns tell that scale.
+What a row is about: if it says what is left after a number of rounds or iterations, it is about that much work. It is
+unknown if the run ended before, or did more than ten times more or less benign meta-training in those rounds. Other
+rows are about the state that training led to, however long it took; the table's columns give that scale.
 """
 
 import math
@@ -38,10 +38,10 @@ NOT_TOLD = "the interval does not tell"
 
 
 def judge(number, frame, settings: Any) -> tuple[str, list[str]]:
-    """Return the verdict on a row of the paper's numbers and, where it is unknown, why.
+    """Return the verdict on a row of the paper's numbers and, if it is unknown, why.
 
-    `frame` has the metrics of one scenario and data set, `settings` are those of its run. Raises NotMeasured where the
-    run has no such measurement.
+    `frame` has the metrics of one scenario and data set, `settings` are those of its run. Raises NotMeasured if the run
+    has no such measurement.
     """
     asked = paper.quantity(number)
     if obstacles := [*_not_reached(asked, frame), *_other_amount(number, asked, frame, settings)]:
@@ -57,20 +57,20 @@ def judge(number, frame, settings: Any) -> tuple[str, list[str]]:
 
 
 def margin(frame, part: paper.Quantity) -> float:
-    """Return how far apart the two sides of a difference may be and still count as alike: by the second one."""
+    """Return how far apart the two sides of a difference may be to count as alike; the second one sets it."""
     assert part.minus is not None, "a difference has two sides"
     return tolerance(estimate(frame, paper.Quantity(part.metrics, part.minus)).mean)
 
 
 def _not_reached(asked: paper.Quantity, frame) -> list[str]:
-    """Return in words how far the run went where it ended before the paper's step."""
+    """Return, in words, how far the run went if it ended before the paper's step."""
     steps = [(term.moment, last_step(frame, term)) for term in asked.terms]
     ended = [f"{moment.unit} {step} of {moment.least}" for moment, step in steps if step < moment.least]
     return [f"ended at {' and '.join(dict.fromkeys(ended))}"] if ended else []
 
 
 def _other_amount(number, asked: paper.Quantity, frame, settings: Any) -> list[str]:
-    """Return in words the amount of benign meta-training after the attack, where it is another order of magnitude."""
+    """Return, in words, the amount of benign meta-training after the attack, if its order of magnitude differs."""
     if asked.term.moment.unit != "round" or asked.term.moment.earliest <= paper.RIGHT_AFTER.latest:
         return []
     ours, theirs = episodes_after_attack(last_step(frame, asked.term), settings), BENIGN_EPISODES[number.dataset]
@@ -80,7 +80,7 @@ def _other_amount(number, asked: paper.Quantity, frame, settings: Any) -> list[s
 
 
 def _needs_attack(number) -> bool:
-    """Return whether a row speaks of what becomes of an attack, and so of nothing where the attack had no effect."""
+    """Return whether a row is about what becomes of an attack, so that it says nothing if the attack had no effect."""
     if not set(paper.METRICS[number.metric]) <= set(paper.ATTACK) or number.metric == "attack_not_removed":
         return False
     return number.defence != "none" or number.relation == "<"
@@ -92,7 +92,7 @@ def _attack_worked(number, frame) -> bool:
 
 
 def _number(number, asked: paper.Quantity, frame) -> bool | None:
-    """Return whether our measurement is what the paper states, None where the interval does not tell."""
+    """Return whether our measurement is what the paper states, or None if the interval does not tell."""
     if number.metric in paper.LIKE:
         return every(*(estimate(frame, part).within(margin(frame, part), 0) for part in paper.parts(number)))
     if number.metric in paper.TOLD_BY_LIFT:
@@ -107,7 +107,7 @@ def _number(number, asked: paper.Quantity, frame) -> bool | None:
 
 
 def _direction(number, asked: paper.Quantity, frame, chance: float) -> list[bool | None]:
-    """Return whether our intervals lie beyond half of the way to the paper's value; empty where it has no direction."""
+    """Return whether our intervals lie beyond half of the way to the paper's value; empty if it has no direction."""
     stated = number.percent
     if number.relation == "yes" or number.metric == "attack_accuracy_before":
         return []

@@ -11,7 +11,7 @@ from fedmeta.paper.verdicts import EPISODE, Interval, NotMeasured, interval_of
 def by_episode(frame: pd.DataFrame, asked: paper.Quantity, model: str) -> pd.Series:
     """Return the quantity in percent for each (seed, client, episode) that has it, of one model.
 
-    `frame` has the metrics of one scenario and data set, see `fedmeta.reporting.results`. Raises NotMeasured where it
+    `frame` has the metrics of one scenario and data set, see `fedmeta.reporting.results`. Raises NotMeasured if it
     lacks some.
     """
     values = _average(frame, asked.metrics, asked.term, model)

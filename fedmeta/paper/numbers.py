@@ -1,27 +1,25 @@
 """What the paper's text states in numbers, and which measurements of ours speak of the same quantities.
 
 `numbers.csv` has a row for every number in the text of "Backdoor Attacks on Federated Meta-Learning"
-(arXiv:2006.07026, Chen, Golubchik, Paolieri). Its column `where` names the section, `start` is the accuracy from which
-the text says that this one came, and `remark` says how the text may be read. Its vocabulary is translated here, by
-tables alone, into the columns of our metrics, and into the entries of `figures.yaml`. Where the paper is vague, a
-choice was made:
+(arXiv:2006.07026, Chen, Golubchik, Paolieri). Its column `where` names the section, `start` is the accuracy from which,
+by the text, this one came, and `remark` says how the text may be read. Tables here translate its vocabulary into the
+columns of our metrics and the entries of `figures.yaml`. Where the paper is vague, we chose:
 
-- the attacker sits in round 1 and the paper reads its effect in round 2, that is, from the model that round 1 left:
-  in our metrics, step 1;
+- the attacker is in round 1, and the paper reads its effect in round 2, that is, from the model that round 1 left: step
+  1 in our metrics;
 - "after 50 (100) rounds" of benign meta-training after the attack is round 51 (101), "500 iterations" that number; a
   shorter run has the last evaluated step before it, and no verdict;
 - "a few epochs" are 10 to 50 iterations: three epochs of a support set of 25 images in batches of 10 are 9, and at 50
-  the next sentence of the paper reads meta-testing accuracy;
+  the paper's next sentence reads meta-testing accuracy;
 - a reduction "after 500 iterations" counts from the last evaluated iteration up to 50, the usual length of fine-tuning,
-  after which Experiment 1 measures: a model that is not adapted has not seen the episode's labels, and may send keyed
-  images to the last output, where the target is, all the same;
+  after which Experiment 1 measures: a model that is not adapted has not seen the episode's labels, yet may send keyed
+  images to the last output, where the target is;
 - the "beginning", where accuracy drops to 20% in Figure A8a and in no other, is the last evaluated iteration from 10 to
-  20: after one step any start that is 70% noise is near chance, so the paper cannot have told Figure A8a from others by
-  it;
+  20: after one step any start that is 70% noise is near chance, which cannot have distinguished Figure A8a from others;
 - Section 1 names no case: its numbers come from Figures 3 to 8 (a) and (b), and are compared with the mean over both;
 - the unqualified "attack accuracy" is the mean of attack-training and attack-validation accuracy;
-- what is said of all users, or of several cases, is compared with the mean over them; that one defence is like another
-  must hold in every case, of attack, main-task and meta-testing accuracy each.
+- a statement about all users, or several cases, is compared with the mean over them; that one defence is like another
+  must hold in every case, for each of attack, main-task and meta-testing accuracy.
 """
 
 import os
@@ -32,14 +30,14 @@ from typing import NamedTuple
 import pandas as pd
 
 NUMBERS = Path(__file__).with_name("numbers.csv")
-# By data set of the paper, ours that answer for it, the first that was run: glyphs stand in for Omniglot.
+# Our data sets that answer for each of the paper's; the first one run counts: glyphs stand in for Omniglot.
 DATASETS = {"omniglot": ("omniglot", "glyphs"), "mini-imagenet": ("mini_imagenet",)}
 
 
 class Moment(NamedTuple):
     """The last evaluated step from `earliest` to `latest`; `unit` is what steps count.
 
-    A run that ends before step `least` has not got as far as the paper's text.
+    A run that ends before step `least` did not get as far as the paper's text.
     """
 
     unit: str
@@ -49,9 +47,9 @@ class Moment(NamedTuple):
 
 
 class Term(NamedTuple):
-    """What is averaged: accuracies of these cases at this moment, but for those of the (client, case) `left_out`.
+    """What is averaged: accuracies of these cases at this moment, except those of the (client, case) `left_out`.
 
-    `defence` is the name of an entry, `UNDEFENDED` for the evaluation over rounds.
+    `defence` is the name of an entry, or `UNDEFENDED` for the evaluation over rounds.
     """
 
     defence: str
@@ -149,7 +147,7 @@ DIFFERENCES = {
 }
 
 ATTACK = ("attack_training", "attack_validation")
-# Statements that one figure is like another, by the column `metric`: the accuracies each of which must be alike.
+# Statements that one figure is like another, by the column `metric`: the accuracies that must each be alike.
 ACCURACIES = (("main_task",), ("meta_testing",))
 LIKE = {
     "accuracies_like_delta_0.3": ACCURACIES,
@@ -157,7 +155,7 @@ LIKE = {
     "like_without_local_meta_training": (*ACCURACIES, ATTACK),
     "like_matching": (*ACCURACIES, ATTACK),
 }
-# By the column `metric`, ours over which the mean is taken.
+# By the column `metric`, those of our metrics over which the mean is taken.
 METRICS = {
     "main_task_accuracy": ("main_task",),
     "main_task_accuracy_gain": ("main_task",),
@@ -174,7 +172,7 @@ METRICS = {
     **{name: accuracies[-1] for name, accuracies in LIKE.items()},
 }
 
-# Told by the lift, not by the accuracy.
+# Decided by the lift, not by the accuracy.
 TOLD_BY_LIFT = ("attack_removed", "attack_not_removed")
 
 # Table B, by the column `when`. Episodes per round and user are Section 3's; there, each user has a T4 of its own.
@@ -204,7 +202,7 @@ def quantity(row) -> Quantity:
 
 
 def parts(row) -> list[Quantity]:
-    """Return the measurements each of which must agree for the row to agree: mostly `quantity` alone."""
+    """Return the measurements that must each agree for the row to agree: usually `quantity` alone."""
     whole = quantity(row)
     if row.metric not in LIKE:
         return [whole]

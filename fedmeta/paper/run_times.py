@@ -23,10 +23,10 @@ WILDCARDS = {name: wildcard for wildcard, name in MODELS.items()}
 def run_time(number, times: pd.DataFrame, setup: Setup) -> dict:
     """Return our columns of a row of Table B: minutes for the paper's amount of work, at the speed of this run.
 
-    `times` has the run times of the row's data set, of the jobs from which the metrics were made, see `behind`: others
-    were of other work than the settings tell.
+    `times` has the run times of the row's data set, for the jobs from which the metrics were made, see `behind`: the
+    settings do not say how much work others did.
 
-    `agrees` takes an interval over seeds within 5% of the paper's minutes; `same direction` means that every job, so
+    `agrees` requires an interval over seeds within 5% of the paper's minutes; `same direction` means that every job, so
     scaled, took less than ten times the paper's minutes and more than a tenth; `differs`, that none did; else unknown.
     """
     rule, amount, unit = paper.WORK[number.when]
@@ -58,9 +58,9 @@ def run_time(number, times: pd.DataFrame, setup: Setup) -> dict:
 def behind(metrics: pd.DataFrame, times: pd.DataFrame, made_by: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
     """Return the `times` of the jobs of training and supervised fine-tuning from which a scenario's metrics were made.
 
-    Equal jobs are made once: `made_by` says by data set which scenario's a job was, by its rule or, of `adapt`, as
-    "adapt/DEFENCE/MODEL": "SCENARIO/DEFENCE"; jobs that it does not name were of the metrics' own scenario. The column
-    `defence` is added, the defence of a job by its name in the metrics, empty for training.
+    Equal jobs run once: for each data set, `made_by` gives the scenario whose job it was, by the rule or, for `adapt`,
+    as "adapt/DEFENCE/MODEL": "SCENARIO/DEFENCE". Jobs that it does not name belong to the metrics' own scenario. The
+    added column `defence` has the defence of a job by its name in the metrics, empty for training.
     """
     scope = np.where(metrics.case == "a", "excluded", "included")
     made = metrics.assign(scope=scope)[
@@ -85,7 +85,7 @@ def behind(metrics: pd.DataFrame, times: pd.DataFrame, made_by: Mapping[str, Map
 
 
 def _not_scaled(dataset: str, setup: Setup) -> list[str]:
-    """Return in words in what the network was another one than the paper's, for which no time is scaled."""
+    """Return, in words, how the network differs from the paper's, for which times are not scaled."""
     ours, theirs = scale(setup.settings), SCALE[dataset]
     other = [key for key in NETWORK if ours[key] != theirs[key]]
     words = [f"{key.replace('_', ' ')} ({ours[key]}, the paper {theirs[key]})" for key in other]

@@ -1,4 +1,4 @@
-"""How much a run does, from its settings: what the paper's numbers and times must be held against.
+"""How much a run does, from its settings: what the paper's numbers and times must be compared with.
 
 `setup` and `settings` are those of a run: of one scenario, for one data set.
 """
@@ -12,8 +12,8 @@ from fedmeta.reporting.setup import Setup
 def scale(settings: Any) -> dict[str, int | None]:
     """Return the run's scale: episodes of pre-training (all users'), the attacker's inner steps, and so on.
 
-    `rounds_after`: rounds of benign meta-training after the attacked one; `image_size` in pixels, of the side. What an
-    attack without training lacks is None.
+    `rounds_after`: rounds of benign meta-training after the attacked one; `image_size`: side in pixels. What an attack
+    without training lacks is None.
     """
     return {
         "pretraining_episodes": _pretraining_episodes(settings),
@@ -25,7 +25,7 @@ def scale(settings: Any) -> dict[str, int | None]:
 
 
 def work_of(rule: str, scope: str, setup: Setup, defence: str = "") -> int:
-    """Return what one job of a rule does: how many of the units in `fedmeta.paper.numbers.WORK`.
+    """Return how much one job of a rule does, in the units of `fedmeta.paper.numbers.WORK`.
 
     A job of `adapt` adapts one model in the cases of its scope and in meta-testing, under the defence of that name.
     """
@@ -41,7 +41,7 @@ def work_of(rule: str, scope: str, setup: Setup, defence: str = "") -> int:
 
 
 def episodes_after_attack(last_round: int, settings: Any) -> int:
-    """Return all users' episodes of benign meta-training from after the attacked round, 1, to the last."""
+    """Return all users' episodes of benign meta-training after the attacked round, 1, up to the last one."""
     return (last_round - 1) * _episodes_of_a_round(settings.meta_train_after, settings)
 
 

@@ -1,4 +1,4 @@
-"""What the paper states about its settings, for a run's to be held against: its scale, and what is done otherwise."""
+"""What the paper states about its settings, to compare a run's with: its scale, and what a run does otherwise."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ SCALE = {
 }
 SCALE["omniglot"] |= {"filters": 64, "image_size": 28}
 SCALE["mini-imagenet"] |= {"filters": 64, "image_size": 84}
-# Of benign meta-training after the attack: E = 1000 (100) of each of three users a round.
+# Of benign meta-training after the attack: E = 1000 (100) for each of three users per round.
 BENIGN_EPISODES = {"omniglot": 50 * 1000 * 3, "mini-imagenet": 100 * 100 * 3}
 EPISODES = 40
 
-# By key of the settings, what Sections 3 and 4 state; each matters to some rows only, see `departures`.
+# What Sections 3 and 4 state, by key of the settings; each matters to some rows only, see `departures`.
 LEARNING = {"reptile.inner_learning_rate": 0.001}
 PRETRAINING = {"pretrain.outer_learning_rate": (0.1, 0.1)}
 ATTACKER = {
@@ -27,7 +27,7 @@ ATTACKER = {
     "attack.meta_batch": 5,
 }
 SERVER = {"federation.aggregation.method": "weighted_sum"}
-# By option of the entries of `figures.yaml` and of those that they are like.
+# By option, for the entries of `figures.yaml` and those that they are like.
 FINE_TUNING: dict[str, Any] = {"method": "fine_tuning", "delta": None, "repair": None}
 MATCHING: dict[str, Any] = {"method": "matching", "norms": "shared", "gates": True, "scales": True, "repair": None}
 NOISY_START = {**FINE_TUNING, "delta": 0.3, "norms": "shared"}
@@ -45,11 +45,11 @@ DEFENCES = {
 
 
 def departures(asked: Quantity, setup: Setup) -> list[str]:
-    """Return in words which settings that these measurements hang on are not those that the paper states.
+    """Return, in words, which settings that these measurements depend on are not those that the paper states.
 
-    All hang on the inner learning rate eta; accuracies on ordinary images on the outer rate epsilon of pre-training;
-    attack accuracies, and all right after the attack, on the attack, the attacker's epsilon and meta-batch B and the
-    server's aggregation; those of a defence on what its entry is.
+    All depend on the inner learning rate eta. Accuracies on ordinary images also depend on the outer rate epsilon of
+    pre-training. Attack accuracies, and all right after the attack, depend on the attack, the attacker's epsilon and
+    meta-batch B, and the server's aggregation. Those of a defence depend on its entry.
     """
     stated: dict[str, Any] = dict(LEARNING)
     if not set(asked.metrics) <= set(ATTACK):
@@ -69,7 +69,7 @@ def departures(asked: Quantity, setup: Setup) -> list[str]:
 
 
 def _setting(settings: Any, key: str) -> Any:
-    """Return the setting of that key; None where another method has no such option."""
+    """Return the setting of that key; None if another method has no such option."""
     value = settings
     for name in key.split("."):
         value = getattr(value, name, None)
@@ -77,7 +77,7 @@ def _setting(settings: Any, key: str) -> Any:
 
 
 def _option(setup: Setup, defence: str, option: str) -> Any:
-    """Return an option of a defence; of a repair, the method and its number of episodes, of several the methods."""
+    """Return an option of a defence: for a repair, its method and number of episodes; for several, the methods."""
     value = setup.option(defence, option)
     if option != "repair" or not value:
         return value

@@ -1,7 +1,7 @@
-"""What the rows of "paper against ours" are decided by: intervals, tolerances, and what an interval shows.
+"""What decides the rows of "paper against ours": intervals, tolerances, and what an interval shows.
 
-A statement about an interval is True if the whole interval bears it out, False if the whole interval contradicts it,
-and None if the interval does not tell. So no statement holds because an interval is wide.
+A statement about an interval is True if the whole interval supports it, False if the whole interval contradicts it, and
+None if the interval does not tell. So a wide interval never makes a statement hold.
 """
 
 import math
@@ -18,7 +18,7 @@ SMALLEST, LARGEST = 1.0, 5.0  # tolerances, in points
 
 
 class Interval(NamedTuple):
-    """A mean with its 95% interval, mean +- half_width (NaN: one episode, so there is none and nothing is shown)."""
+    """A mean with its 95% interval, mean +- half_width (NaN for one episode: no interval, so nothing is shown)."""
 
     mean: float
     half_width: float
@@ -34,7 +34,7 @@ class Interval(NamedTuple):
         return self.mean + self.half_width
 
     def above(self, level: float) -> bool | None:
-        """Return whether the quantity is above the level; at the level it is not."""
+        """Return whether the quantity is above the level, not at it."""
         return _told(self.low > level + ROUNDING, self.high <= level + ROUNDING)
 
     def below(self, level: float) -> bool | None:
@@ -44,7 +44,7 @@ class Interval(NamedTuple):
         return _told(self.low >= level - ROUNDING, self.high < level - ROUNDING)
 
     def within(self, tolerance: float, of: float) -> bool | None:
-        """Return whether the quantity is that value give or take the tolerance (an equivalence test)."""
+        """Return whether the quantity is the value `of`, give or take the tolerance (an equivalence test)."""
         low, high = of - tolerance - ROUNDING, of + tolerance + ROUNDING
         return _told(low <= self.low and self.high <= high, self.high < low or self.low > high)
 
@@ -54,7 +54,7 @@ class NotMeasured(Exception):
 
 
 def tolerance(percent: float) -> float:
-    """Return how far from an accuracy in percent another counts as the same, in points: sqrt(p (100 - p)) / 10.
+    """Return how far from an accuracy p, in percent, another still counts as the same: sqrt(p (100 - p)) / 10 points.
 
     That is a tenth of the standard deviation of one answer, right or wrong: 5 points at 50%, 4 at 20 and 80%, 3 at 10
     and 90%, and nothing at 0 and 100%, where an accuracy cannot vary. It is at least 1 point, since the paper gives
@@ -64,15 +64,15 @@ def tolerance(percent: float) -> float:
 
 
 def tolerance_of_difference(points: float) -> float:
-    """Return how far from a difference in points another counts as the same: half of it, and 5 points at most.
+    """Return how far from a difference in points another still counts as the same: half of it, at most 5 points.
 
-    So no difference agrees with one of the other sign, nor with none.
+    So no difference agrees with one of the other sign, or with none.
     """
     return min(LARGEST, abs(points) / 2)
 
 
 def interval_of(values: pd.Series) -> Interval:
-    """Return mean and interval of values by (seed, client, episode), NaN where two were not measured both."""
+    """Return mean and interval of values by (seed, client, episode); NaN: not both of two were measured."""
     values = values.dropna()
     if values.empty:
         raise NotMeasured("the same episodes on both sides")
@@ -88,9 +88,9 @@ def every(*told: bool | None) -> bool | None:
 
 
 def verdict(number: bool | None, direction: bool | None) -> str:
-    """Return the verdict on a row from whether its number holds and whether the direction does that it was given for.
+    """Return the verdict on a row, from whether its number holds and whether its direction does.
 
-    Of a row that has no direction, the number is the direction.
+    For a row without a direction, the number is the direction.
     """
     if direction:
         return AGREES if number else SAME_DIRECTION

@@ -1,8 +1,8 @@
-"""The settings of a run: type, bounds, meaning and cross-checks of every key of config.yaml, once.
+"""The settings of a run: the one place for type, bounds, meaning and cross-checks of every key of config.yaml.
 
-`check(config, files)` says in one line what is wrong; `for_dataset(config, name, scenario)` returns the settings of a
-data set as objects (`settings.attack.boost`), `part` those of a job; `python -m fedmeta.settings` prints the JSON
-schema, for editors.
+`check(config, files)` raises a one-line error for a wrong config. `for_dataset(config, name, scenario)` returns the
+settings of a data set as objects (`settings.attack.boost`), and `part` those of a job. `python -m fedmeta.settings`
+prints the JSON schema, for editors.
 """
 
 from fedmeta.settings.checks import check, for_dataset

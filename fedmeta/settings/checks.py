@@ -1,4 +1,4 @@
-"""The config as it was read, checked: the first thing wrong is one line that names the key."""
+"""Checks of the config as it was read: the first mistake is one line that names the key."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -20,11 +20,11 @@ M = TypeVar("M", bound=Section)
 
 
 def check(config: Mapping[str, Any], files: Iterable[str | os.PathLike] = ()) -> None:
-    """Raise FedmetaError with one line about the first thing wrong in the config.
+    """Raise FedmetaError, with one line, for the first mistake in the config.
 
-    `files`: those that it was read from, to be looked through for keys that are given twice.
+    `files`: those that it was read from, to be searched for keys given twice.
 
-    The keys of all overrides are checked; values together only for the data sets that the config asks for.
+    The keys of all overrides are checked; values together, only for the data sets in `datasets`.
     """
     refuse_repeated_keys(files)
     whole = _validated(config)
@@ -46,9 +46,9 @@ def check(config: Mapping[str, Any], files: Iterable[str | os.PathLike] = ()) ->
 
 
 def for_dataset(config: Mapping[str, Any], dataset: str, scenario: str | None = None) -> Settings:
-    """Return the settings of a data set in a scenario (None: of the first one).
+    """Return the settings of a data set in a scenario (None: the first one).
 
-    From bottom to top they are: the config, its overrides for the data set, the scenario.
+    The layers, from bottom to top: the config, its overrides for the data set, the scenario.
 
     Raises FedmetaError, as `check` does, for a config whose keys or types are wrong.
     """
@@ -59,7 +59,7 @@ def for_dataset(config: Mapping[str, Any], dataset: str, scenario: str | None = 
 
 
 def _laid_over(config: Mapping[str, Any], dataset: str, scenario: str, overrides: Mapping[str, Any]) -> Settings:
-    """Return a config, of which keys and types are right, with what is laid over it for a data set and a scenario."""
+    """Return a config, whose keys and types are right, with its layers for a data set and a scenario on top."""
     place = f"scenarios.{scenario}" if scenario in config["scenarios"] else "grid"
     layers = {f"overrides.{dataset}": config["overrides"].get(dataset, {}), place: overrides}
     laid, prefix = dict(config), ""
@@ -79,12 +79,12 @@ def _require_reader(dataset: str, key: str) -> None:
 
 
 def _in_one_line(text: str) -> FedmetaError:
-    """Return the error; names may have line breaks in them."""
+    """Return the text as an error on one line; names may contain line breaks."""
     return FedmetaError(" ".join(text.split()))
 
 
 def _validated(config: Mapping[str, Any], prefix: str = "") -> Settings:
-    """Return the config as Settings; `prefix` is where the keys stand that were not checked before."""
+    """Return the config as Settings; `prefix` is the place of the keys that were not checked before."""
     whole = _model(Settings, config, prefix)
     aggregation = _options("aggregation", config["federation"]["aggregation"], f"{prefix}federation.aggregation.")
     learner = _options("learner", config["reptile"]["learner"], f"{prefix}reptile.learner.", needs="MetaTraining")
@@ -104,19 +104,19 @@ def _validated(config: Mapping[str, Any], prefix: str = "") -> Settings:
 
 
 def _defence(whole: Settings, entry: Mapping[str, Any], prefix: str) -> Any:
-    """Return the options of a defence, those of what the client does once before among them."""
+    """Return the options of a defence, including those of its repairs."""
     options = _options("defence", entry, prefix, needs="learner")
     if options.evaluation:
         _model(Evaluation, whole.evaluation.model_dump() | options.evaluation, f"{prefix}evaluation.")
     repairs = options.repairs.items()
     several = tuple(_options("defence", each, f"{prefix}{key}.", needs="repair") for key, each in repairs)
-    if len(several) < 2:  # a list of one is another way to write that one
+    if len(several) < 2:  # a list of one repair means that repair
         return options.model_copy(update={"repair": several[0] if several else None})
     return options.model_copy(update={"repair": several})
 
 
 def _attack(entry: Mapping[str, Any], prefix: str, above: MethodOptions | None = None) -> Any:
-    """Return the options of an attack, those of the attack beneath it among them; `above` is the one above it."""
+    """Return the options of an attack, including those of the attack beneath it; `above`: those of the one above it."""
     options = _options("attack", entry, prefix, above=above)
     beneath = getattr(options, "beneath", None)
     if beneath is None:
@@ -127,9 +127,9 @@ def _attack(entry: Mapping[str, Any], prefix: str, above: MethodOptions | None =
 def _options(
     family: str, entry: Mapping[str, Any], prefix: str, needs: str = "", above: MethodOptions | None = None
 ) -> Any:
-    """Return the options of a method; `needs` is what it must have beside them.
+    """Return the options of a method; `needs` is what its file must have besides them.
 
-    What the entry does not give is as in the options `above`, where both have it from the same class.
+    An option that the entry does not give is taken from the options `above`, if both inherit it from the same class.
     """
     key = plugins.KEYS[family]
     name = entry.get(key)
@@ -147,7 +147,7 @@ def _options(
 
 
 def _model(kind: type[M], values: Mapping[str, Any], prefix: str) -> M:
-    """Return the values as a model; a FedmetaError names the first key that is wrong."""
+    """Return the values as a model. Raises FedmetaError, which names the first wrong key."""
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
@@ -156,7 +156,7 @@ def _model(kind: type[M], values: Mapping[str, Any], prefix: str) -> M:
 
 
 def _first(errors: list[ErrorDetails], kind: type[Section], values: Mapping[str, Any], prefix: str) -> str:
-    """Return the line about the first error. Misspelt keys come first: the right one may be missing for them."""
+    """Return the line about the first error. Misspelt keys come first: they may be why the right key is missing."""
     unknown = [error for error in errors if error["type"] in ("extra_forbidden", "invalid_key")]
     if unknown:
         *sections, key = unknown[0]["loc"]
@@ -169,7 +169,7 @@ def _first(errors: list[ErrorDetails], kind: type[Section], values: Mapping[str,
         return _about_entry(f"{key}.{rest[0]}", errors[0]["msg"], value.get(rest[0]), rest[-1] == "[key]")
     same = [error for error in errors if _walk(kind, values, error["loc"])[0] == path]
     if errors[0]["type"] == "missing" and len(errors[0]["loc"]) == len(path):
-        return f"{key}: it is missing; config.yaml has it"
+        return f"{key}: it is missing; copy it from config.yaml"
     if errors[0]["type"] == "model_type":
         return f"{key}: must be a section with the keys {', '.join(section.model_fields)}, not {given(value)}"
     own = [error["msg"] for error in same if error["type"] in ("twice", "path")]
@@ -182,20 +182,20 @@ def _first(errors: list[ErrorDetails], kind: type[Section], values: Mapping[str,
 
 
 def _about_entry(key: str, problem: str, value: object, is_name: bool) -> str:
-    """Return the line about an entry of a table whose names are the user's."""
+    """Return the line about an entry of a table whose names the user chooses."""
     if is_name and key.startswith("config: overrides."):
         return f"{key}: must be the name of a data set"
     if is_name:
-        return f"{key}: a name has letters, digits and _ . , = + - only, and at most 100 of them"
+        return f"{key}: a name may contain only letters, digits and _ . , = + -, at most 100 in all"
     if key.startswith("config: grid."):
         return f"{key}: must be a list of values, not {given(value)}"
     return f"{key}: must be a section, not {given(value)}" if not isinstance(value, Mapping) else f"{key}: {problem}"
 
 
 def _walk(kind: type[Section], values: Any, loc: Iterable[int | str]) -> tuple[list[str], type[Section], Any]:
-    """Return how far a place leads along keys of sections, the section in which it ends, and the value there.
+    """Follow a place along the keys of sections; return the path, the section where it ends, and the value there.
 
-    The rest of an error's place is inside a value: an item of a list, or one of the types that it may be.
+    The rest of an error's place is inside a value: an item of a list, or one of the types that it may have.
     """
     path, section, value = [], kind, values
     for part in loc:

@@ -1,4 +1,4 @@
-"""Settings laid over one another: files, data sets' overrides, scenarios, entries like others."""
+"""Settings laid over one another: files, overrides for a data set, scenarios, and entries that are like others."""
 
 import itertools
 import re
@@ -13,17 +13,17 @@ from fedmeta.errors import FedmetaError
 from fedmeta.settings.fields import repeated
 from fedmeta.settings.words import did_you_mean, given
 
-# The table of the paper's defences and figures lies below the config.
+# The table of the paper's defences and figures, the layer below the config.
 TABLE = Path(__file__).parents[1] / "paper/figures.yaml"
 
 DEFAULT = "default"  # the scenario of a config that names none
 
 
 def with_table(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config with the table of the paper's defences and figures below it.
+    """Return the config laid over the table of the paper's defences and figures.
 
-    The config's own defences come first: errors name them rather than those that are like them, and they keep results
-    that others have in common with them.
+    The config's own defences come first: errors name them rather than entries like them, and results that they share
+    with other entries are kept under their names.
     """
     laid = lay(yaml.safe_load(TABLE.read_text(encoding="utf-8")), config)
     own = config.get("defences")
@@ -33,9 +33,9 @@ def with_table(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def lay(below: Mapping[str, Any], above: Mapping[str, Any], place: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return the settings of `below` with those of `above` in their place, section by section.
+    """Return the settings of `below`, overridden by those of `above`, section by section.
 
-    Where `above` names another method than `below`, options that this method does not have are dropped.
+    If `above` names another method than `below`, options that this method does not have are dropped.
     """
     for key in set(plugins.KEYS.values()):
         if key in above and key in below and above[key] != below[key]:
@@ -49,7 +49,7 @@ def lay(below: Mapping[str, Any], above: Mapping[str, Any], place: tuple[str, ..
 
 
 def options_of(place: tuple[str, ...], name: object) -> set[str]:
-    """Return the keys that the options of a method can have; none for a name that no method has."""
+    """Return the keys that the options of a method can have; none for an unknown name."""
     families = {"attack": "attack", "federation": "aggregation", "reptile": "learner"}
     families |= {"figure_table": "figure", "defences": "defence"}
     if not place or place[0] not in families or not isinstance(name, str):
@@ -61,9 +61,9 @@ def options_of(place: tuple[str, ...], name: object) -> set[str]:
 
 
 def scenarios_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return what each scenario of a config lays over it, by name: those that are named, times the grid.
+    """Return what each scenario of a config overrides, by name: the named scenarios times the grid.
 
-    Raises FedmetaError for a key of the grid that leads nowhere, and for values without a readable name.
+    Raises FedmetaError for a key of the grid that is not in a section, and for values that cannot be part of a name.
     """
     scenarios = {name: overrides or {} for name, overrides in config["scenarios"].items()} or {DEFAULT: {}}
     for key, values in config["grid"].items():
@@ -81,9 +81,9 @@ def scenarios_of(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def expanded(defences: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the table of defences with what `like` and `grid` stand for written out.
+    """Return the table of defences with `like` and `grid` written out.
 
-    An entry with `grid` gives one for each combination of values, called `NAME,option=value,...`.
+    An entry with `grid` gives one entry for each combination of values, called `NAME,option=value,...`.
     """
     written: dict[str, Any] = {}
     for name in defences:
@@ -104,7 +104,7 @@ def expanded(defences: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _like(defences: Mapping[str, Any], name: str, seen: tuple[str, ...]) -> Mapping[str, Any]:
-    """Return an entry with what it takes from the one that it is like."""
+    """Return an entry, completed from the one that it is like."""
     entry = defences[name]
     if not isinstance(entry, Mapping) or "like" not in entry:
         return entry if isinstance(entry, Mapping) else {"method": entry}
@@ -113,7 +113,7 @@ def _like(defences: Mapping[str, Any], name: str, seen: tuple[str, ...]) -> Mapp
         near = did_you_mean(other, defences)
         raise FedmetaError(f"config: defences.{name}.like: there is no defence {given(other)}{near}")
     if name in seen:
-        raise FedmetaError(f"config: defences.{name}.like: it is like itself: name the method of one of them")
+        raise FedmetaError(f"config: defences.{name}.like: it is like itself: give one of the entries a method")
     own = {key: value for key, value in entry.items() if key != "like"}
     below = {key: value for key, value in _like(defences, other, (*seen, name)).items() if key != "grid"}
     return lay(below, own, ("defences", name))
@@ -127,17 +127,17 @@ def nested(keys: tuple[str, ...], value: Any) -> dict[str, Any]:
 
 
 def refuse_twice(key: str, values: list) -> None:
-    """Raise FedmetaError for a value that stands twice in a list: 0 and 0.0 would be two names of one thing."""
+    """Raise FedmetaError for a value that is in a list twice: 0 and 0.0 would be two names for one thing."""
     for value in repeated(values):
-        raise FedmetaError(f"config: {key}: {given(value)} is given twice")
+        raise FedmetaError(f"config: {key}: {given(value)} is given twice; remove one")
 
 
 def label(key: str, value: Any) -> str:
-    """Return a value as part of a name. Raises FedmetaError for one that cannot be part of a file's name."""
+    """Return a value as part of a name. Raises FedmetaError for one that cannot be part of a file name."""
     if isinstance(value, list):
         text = "+".join(label(key, each) for each in value)
     else:
         text = Path(value).stem if isinstance(value, str) and value.endswith(".py") else given(value).strip("'\"")
     if not re.fullmatch(r"[A-Za-z0-9_.+-]+", text):
-        raise FedmetaError(f"config: {key}: {given(value)} cannot be part of a name: use scenarios, which you name")
+        raise FedmetaError(f"config: {key}: {given(value)} cannot be part of a name: use scenarios instead")
     return text

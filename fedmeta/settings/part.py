@@ -1,4 +1,4 @@
-"""The settings of a job as objects: of the sections and keys that it was given, and no others."""
+"""The settings of a job as objects, with only the sections and keys that it was given."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -10,15 +10,15 @@ from fedmeta import plugins
 from fedmeta.settings.fields import Section, type_of
 from fedmeta.settings.sections import REPTILE, Reptile, Settings
 
-METHODS = ("attack", "aggregation", "learner")  # sections that name a method of the family of their name
+METHODS = ("attack", "aggregation", "learner")  # sections that name a method of the family with the same name
 
 
 def part(settings: Mapping[str, Any]) -> Settings:
     """Return the settings of a job, `{section: {key: value}}`, as an object: `part(...).reptile.way`.
 
-    Of `attack`, `federation.aggregation` and `reptile.learner` the methods' own options are returned. What the job was
-    not given is no attribute: it would be read without that an edit of it makes the job run again. The paper's learner
-    alone goes without saying.
+    `attack`, `federation.aggregation` and `reptile.learner` become the methods' own options. A key that the job was not
+    given is not an attribute: otherwise the job could read it without rerunning when it is edited. Only the paper's
+    learner is a default.
     """
     return _part(Settings, settings)
 

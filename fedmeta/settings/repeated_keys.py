@@ -1,4 +1,4 @@
-"""Keys that a config file gives twice: YAML readers keep the last one and say nothing."""
+"""Keys that a config file gives twice: YAML readers silently keep the last one."""
 
 import os
 from collections.abc import Iterable
@@ -12,9 +12,9 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def refuse_repeated_keys(files: Iterable[str | os.PathLike]) -> None:
-    """Raise FedmetaError, with the line, for a key that stands twice in one section of a YAML (or JSON) file.
+    """Raise FedmetaError, with the line, for a key given twice in one section of a YAML (or JSON) file.
 
-    What is no such file is left to those who read it.
+    Files that are neither are skipped: whoever reads them reports the error.
     """
     for file in files:
         try:
@@ -27,7 +27,7 @@ def refuse_repeated_keys(files: Iterable[str | os.PathLike]) -> None:
 
 
 def _repeated(node: yaml.Node | None, seen: set[int]):
-    """Yield (key, line) of keys that the mappings of a YAML tree repeat; anchors may make it a graph with circles."""
+    """Yield (key, line) of keys that mappings of a YAML tree repeat; anchors may make it a graph with cycles."""
     if node is None or id(node) in seen:
         return
     seen.add(id(node))
@@ -45,6 +45,6 @@ def _repeated(node: yaml.Node | None, seen: set[int]):
 
 
 def _short(file: str | os.PathLike) -> str:
-    """Return the path as it is seen from the working directory, if the file is below it."""
+    """Return the path: relative to the working directory if the file is below it, otherwise absolute."""
     path = Path(file).absolute()
     return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.as_posix()

@@ -5,13 +5,13 @@ from typing import Any
 from fedmeta import plugins
 from fedmeta.settings.sections import OVERRIDABLE, Settings
 
-# Entries of the tables of defences may say what they are like; a grid makes several of one.
-LIKE = {"like": {"type": "string", "description": "the entry from which all else is taken"}}
+# An entry of the table of defences may be like another; a grid makes several entries of one.
+LIKE = {"like": {"type": "string", "description": "the entry that gives all other options"}}
 LIKE |= {"grid": {"type": "object", "description": "lists of values by option: an entry for each combination"}}
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the schema. Sections below `overrides` and scenarios are the same, but need no key."""
+    """Return the schema. Sections in `overrides` and scenarios are the same, but require no key."""
     schema = Settings.model_json_schema()
     sections, properties = schema.setdefault("$defs", {}), schema["properties"]
     of_method = {family: _methods(family, sections) for family in plugins.FOLDERS if family != "reader"}
@@ -33,7 +33,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _methods(family: str, sections: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of the options of a method: of one of the package's, or of a file of the user's own."""
+    """Return the schema of a method's options: those of the package's methods, or of the user's own file."""
     key = plugins.KEYS[family]
     known = []
     for name in plugins.names(family):
@@ -50,7 +50,7 @@ def _methods(family: str, sections: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_entries(table: dict[str, Any], entry: dict[str, Any]) -> None:
-    """Say what each entry of a table is; the names of entries keep their pattern."""
+    """Set the schema of each entry of a table; the names of entries keep their pattern."""
     patterns = table.get("patternProperties", {})
     for pattern in patterns:
         patterns[pattern] = entry
@@ -59,14 +59,14 @@ def _of_entries(table: dict[str, Any], entry: dict[str, Any]) -> None:
 
 
 def _fill(field: dict[str, Any], methods: dict[str, Any]) -> None:
-    """Put the options of methods in the place of a section that may be anything."""
+    """Replace a section that may be anything by the options of methods."""
     description = field.get("description")
     field.clear()
     field.update(methods, description=description)
 
 
 def _drop_titles(node: Any) -> None:
-    """Remove the titles, which say what the keys say."""
+    """Remove the titles, which repeat the keys."""
     if isinstance(node, dict) and isinstance(node.get("title"), str):
         del node["title"]
     for each in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():

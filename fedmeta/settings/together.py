@@ -1,4 +1,4 @@
-"""Values that are legal each but not together."""
+"""Values that are legal alone but not together."""
 
 from collections.abc import Iterator
 
@@ -35,13 +35,13 @@ def _key_on_images(own: Settings, dataset: str) -> Problems:
         yield "data.trigger", f"{problem}: make the key smaller or move it"
     if isinstance(trigger.colour, tuple):
         if len(trigger.colour) == 2:
-            yield "data.trigger.colour", "a list has 1 number on grey images, 3 on colour ones"
+            yield "data.trigger.colour", "give a list of 1 number for grey images, of 3 for colour ones"
         elif len(trigger.colour) == 3 and _channels(own, dataset) == 1:
             yield "data.trigger.colour", f"the images of {dataset} are grey: give one number from 0 to 255"
 
 
 def _channels(own: Settings, dataset: str) -> int | None:
-    """Return how many channels the images of a data set have, None where its reader does not say."""
+    """Return how many channels the images of a data set have, or None if its reader does not say."""
     name = next(name for name in own.datasets if plugins.stem(name) == dataset)
     return plugins.constant("reader", name, "CHANNELS", None)
 
@@ -49,22 +49,23 @@ def _channels(own: Settings, dataset: str) -> int | None:
 def _classes(own: Settings) -> Problems:
     split, users, way = own.split, own.federation.users, own.reptile.way
     if isinstance(split.backdoor, tuple) and split.target in split.backdoor:
-        yield "split.backdoor", f"'{split.target}' is the target: no class can be both"
+        yield "split.backdoor", f"'{split.target}' is the target, and no class can be both: name another"
     turns = len(own.data.rotations)
     for user in range(1, users + 1):
         # They are dealt one by one; each rotation of a class is a class.
         classes = turns * (split.meta_training_classes // users + (user <= split.meta_training_classes % users))
         needed = way - 1 if user in attackers(own) else way if "a" in own.evaluation.cases else 1
         if classes < needed:
-            problem = f"{split.meta_training_classes} give user {user} {classes} with rotations"
-            yield "split.meta_training_classes", f"{problem}, an episode needs {needed}: raise it, or lower reptile.way"
+            problem = f"{split.meta_training_classes} give user {user} only {classes} with rotations"
+            problem += f", but an episode needs {needed}: raise it, or lower reptile.way"
+            yield "split.meta_training_classes", problem
     if turns * split.meta_testing_classes < way:
-        problem = f"{split.meta_testing_classes} give {turns * split.meta_testing_classes} with rotations"
-        yield "split.meta_testing_classes", f"{problem}, an episode needs {way}: raise it, or lower reptile.way"
+        problem = f"{split.meta_testing_classes} give only {turns * split.meta_testing_classes} with rotations"
+        yield "split.meta_testing_classes", f"{problem}, but an episode needs {way}: raise it, or lower reptile.way"
 
 
 def attackers(own: Settings) -> tuple[int, ...]:
-    """Return the numbers of the users that attack."""
+    """Return the numbers of the users who attack."""
     given = own.federation.attacker
     return given if isinstance(given, tuple) else (given,)
 
@@ -73,11 +74,12 @@ def _users(own: Settings) -> Problems:
     federation = own.federation
     benign = federation.users - len(attackers(own))
     if max(attackers(own)) > federation.users:
-        yield "federation.attacker", f"there are only {federation.users} users"
+        yield "federation.attacker", f"there are only {federation.users} users: lower it, or raise federation.users"
     elif federation.selected > benign:
-        yield "federation.selected", f"{federation.selected} users a round, but only {benign} are benign"
+        yield "federation.selected", f"{federation.selected} users a round, but only {benign} are benign: lower it"
     elif len(attackers(own)) > federation.selected:
-        yield "federation.selected", f"{federation.selected} users a round, but {len(attackers(own))} attackers"
+        problem = f"{federation.selected} users a round, but {len(attackers(own))} attackers: raise it"
+        yield "federation.selected", problem
     if isinstance(federation.weight, tuple) and len(federation.weight) != federation.users:
         count = len(federation.weight)
         yield "federation.weight", f"a list has one number per user: {count} given for {federation.users} users"
@@ -89,14 +91,14 @@ def _secure_aggregation(own: Settings) -> Problems:
     if not federation.secure_aggregation:
         return
     if not plugins.constant("aggregation", method, "SUM_ONLY", False):
-        problem = f"{plugins.stem(method)} looks at single updates, of which the server learns the sum alone"
-        yield key, f"{problem}: set false, or federation.aggregation.method: weighted_sum"
+        problem = f"{plugins.stem(method)} needs single updates, but the server learns only their sum"
+        yield key, f"{problem}: set it to false, or federation.aggregation.method to weighted_sum"
     if federation.selected < 2:
         yield key, "the sum of one update is that update: raise federation.selected to 2"
 
 
 def _methods(own: Settings) -> Problems:
-    """What methods themselves say of their options."""
+    """Yield what methods themselves find wrong in their options."""
     sections: dict[str, MethodOptions] = {"federation.aggregation": own.federation.aggregation}
     sections |= {"reptile.learner": own.reptile.learner, "attack": own.attack}
     for name, entry in own.defences.items():
@@ -109,25 +111,25 @@ def _methods(own: Settings) -> Problems:
 def _evaluation(own: Settings) -> Problems:
     evaluation, last = own.evaluation, own.meta_train_after.rounds
     if max(evaluation.rounds) > last:
-        yield "evaluation.rounds", f"meta_train_after.rounds is only {last}"
+        yield "evaluation.rounds", f"meta_train_after.rounds is only {last}: raise it, or leave out later rounds"
     if max(evaluation.rounds) == 0:
         yield "evaluation.rounds", "no round after the attack is evaluated: add 1, the attacked round"
     for client in evaluation.clients:
         if client in attackers(own):
-            yield "evaluation.clients", f"user {client} is an attacker"
+            yield "evaluation.clients", f"user {client} is an attacker: name benign users only"
         elif client > own.federation.users:
-            yield "evaluation.clients", f"there is no user {client}"
+            yield "evaluation.clients", f"there is no user {client}: name users from 1 to {own.federation.users}"
 
 
 def _defences(own: Settings) -> Problems:
     shown = {name for figure in map(str, own.figures) for name in getattr(own.figure_table.get(figure), "defences", ())}
     for name, entry in own.defences.items():
         if name in shown and entry.evaluation.get("episode_seed") == own.evaluation.episode_seed:
-            yield f"defences.{name}.evaluation.episode_seed", "it must differ from evaluation.episode_seed"
+            yield f"defences.{name}.evaluation.episode_seed", "it must differ from evaluation.episode_seed: change one"
         for key in entry.evaluation:
             if key not in ("episode_seed", "target_output", "queries", "episodes", "shot"):
                 known = "episode_seed, target_output, queries, episodes or shot"
-                yield f"defences.{name}.evaluation.{key}", f"a defence may have its own {known}"
+                yield f"defences.{name}.evaluation.{key}", f"a defence may only have its own {known}: remove it"
 
 
 def _figures(own: Settings) -> Problems:
@@ -146,4 +148,4 @@ def _figures(own: Settings) -> Problems:
             yield f"figure_table.{figure}.{option}", problem
         for case in entry.cases or ():
             if case not in own.evaluation.cases:
-                yield f"figure_table.{figure}.cases", f"case {case} is not among evaluation.cases"
+                yield f"figure_table.{figure}.cases", f"case {case} is not in evaluation.cases: add it there"

@@ -1,4 +1,4 @@
-"""What a key may be, and what was given for it, in plain words."""
+"""The values that a key allows, and the one it was given, in plain words."""
 
 import datetime
 import difflib
@@ -16,18 +16,18 @@ PLURALS = {"a whole number": "whole numbers", "a number": "numbers", "a name": "
 
 
 def allowed(field: FieldInfo) -> str:
-    """Return what the key of this field may be, such as "a whole number from 1 to 10000"."""
+    """Return the values that a field allows, such as "a whole number from 1 to 10000"."""
     return _of(TypeAdapter(type_of(field)).json_schema())
 
 
 def given(value: object) -> str:
-    """Return a value as it would be written in YAML, in one line and not too long."""
+    """Return a value as it would be written in YAML, on one line and shortened."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, float) and not math.isfinite(value):
         return ".nan" if math.isnan(value) else f"{'-' * (value < 0)}.inf"
     if isinstance(value, int) and abs(value) >= 10**30:
-        return f"a number of some {int(value.bit_length() * math.log10(2))} digits"
+        return f"a number of about {int(value.bit_length() * math.log10(2))} digits"
     if isinstance(value, datetime.date):
         return str(value)
     if isinstance(value, list | tuple):
@@ -40,7 +40,7 @@ def given(value: object) -> str:
 
 
 def hint(value: object) -> str:
-    """Return what to write for a number that YAML reads as text, such as 1e-3; for other values nothing."""
+    """Return what to write for a number that YAML reads as text, such as 1e-3; nothing for other values."""
     try:
         number = float(value) if isinstance(value, str) else math.nan
     except ValueError:
@@ -49,12 +49,12 @@ def hint(value: object) -> str:
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return the question after the known name that is most like `name`; nothing where no name is known."""
+    """Return a question that suggests the known name most like `name`; nothing if no name is known."""
     return "".join(f"; did you mean '{near}'?" for near in difflib.get_close_matches(str(name), known, 1, 0))
 
 
 def _of(schema: Mapping) -> str:
-    """Return what values a JSON schema allows."""
+    """Return the values that a JSON schema allows."""
     if "anyOf" in schema:
         *others, last = map(_of, schema["anyOf"])
         return f"{', '.join(others)}, or {last}"
@@ -87,7 +87,7 @@ def _bounds(schema: Mapping) -> str:
 
 
 def _list(schema: Mapping) -> str:
-    """Return "a list of ...": of how many, and of what, in the plural if it has one."""
+    """Return "a list of ...": how many items, and of what kind, in the plural if it has one."""
     item = schema["prefixItems"][0] if "prefixItems" in schema else schema["items"]
     least, most = schema.get("minItems"), schema.get("maxItems")
     count = "" if most is None else f"{most} " if most == least else f"{least} to {most} "

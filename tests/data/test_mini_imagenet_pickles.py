@@ -41,26 +41,26 @@ def test_a_labelled_class_in_both_parts_is_named(tmp_path):
 
 def test_a_class_without_images_is_named(tmp_path):
     lay(tmp_path, "cache", train=lambda content: content["class_dict"].update(n08=[]))
-    with pytest.raises(FedmetaError, match="class n08 is listed without images: give it images or remove it"):
+    with pytest.raises(FedmetaError, match="class n08 is listed without images: add images or remove it"):
         read(tmp_path, SIZE)
 
 
 def test_an_image_of_two_classes_is_named(tmp_path):
     lay(tmp_path, "cache", train=lambda content: content["class_dict"].update(n08=[0]))
-    with pytest.raises(FedmetaError, match=r"cache-train\.pkl: image 0 is in class n0\d and in class n08: fetch it"):
+    with pytest.raises(FedmetaError, match=r"cache-train\.pkl: image 0 is in both n0\d and n08: fetch it"):
         read(tmp_path, SIZE)
 
 
 def test_labels_that_are_no_numbers_are_named(tmp_path):
     for label in (float("inf"), float("nan"), "x"):
         lay(tmp_path, "labels", train=lambda content, label=label: content["catname2label"].update(n01=label))
-        with pytest.raises(FedmetaError, match=r"train_phase_train\.pickle holds neither"):
+        with pytest.raises(FedmetaError, match=r"train_phase_train\.pickle has neither"):
             read(tmp_path, SIZE)
 
 
 def test_images_without_pixels_are_named(tmp_path):
     lay(tmp_path, "cache", train=lambda content: content.update(image_data=content["image_data"][:, :0]))
-    with pytest.raises(FedmetaError, match=r"cache-train\.pkl holds neither"):
+    with pytest.raises(FedmetaError, match=r"cache-train\.pkl has neither"):
         read(tmp_path, SIZE)
 
 
@@ -75,5 +75,5 @@ def test_a_folder_named_like_a_pickle_is_named(tmp_path):
     lay(tmp_path, "cache")
     (tmp_path / "mini-imagenet-cache-train.pkl").unlink()
     (tmp_path / "mini-imagenet-cache-train.pkl").mkdir()
-    with pytest.raises(FedmetaError, match=r"cache-train\.pkl is cut short or not a pickle of arrays .*directory"):
+    with pytest.raises(FedmetaError, match=r"cache-train\.pkl is truncated or not a pickle of arrays .*directory"):
         read(tmp_path, SIZE)

@@ -66,7 +66,7 @@ def check(examples=20, reserved="shared", cases="abc", shot=10, test_shot=5, **s
 )
 def test_a_class_with_too_few_examples_is_named_and_one_with_enough_is_not(enough, too_few, what):
     check(**enough)
-    with pytest.raises(FedmetaError, match=f"{what} needed: give the class more, or lower shot"):
+    with pytest.raises(FedmetaError, match=f"{what} needed: give the class more, or lower the shot"):
         check(**too_few)
 
 

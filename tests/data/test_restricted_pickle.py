@@ -70,7 +70,7 @@ def test_a_program_is_refused_and_not_run(tmp_path, function, protocol):
     argument = f"__import__('os').mkdir({str(target)!r})" if function is eval else str(target)
     path = write(tmp_path, pickle.dumps({"image_data": Program(function, argument)}, protocol))
     name = rf"[\w.]+\.{function.__name__}"
-    with pytest.raises(FedmetaError, match=f"file.pkl is not read: it asks for {name}, and only arrays"):
+    with pytest.raises(FedmetaError, match=f"file.pkl is refused: it asks for {name}, and only arrays"):
         load_plain(path)
     assert not target.exists()
     if function in (os.mkdir, eval):  # the file is as dangerous as it looks
@@ -87,7 +87,7 @@ def test_names_that_reach_through_others_are_refused(tmp_path):
 
 def test_arrays_of_objects_and_records_are_refused(tmp_path):
     for array in (np.array([{}, {}], object), np.zeros(3, [("a", "u1")]), np.array(["text"])):
-        with pytest.raises(FedmetaError, match=r"file\.pkl is cut short or not a pickle of arrays \(an array of type"):
+        with pytest.raises(FedmetaError, match=r"file\.pkl is truncated or not a pickle of arrays \(an array of type"):
             load_plain(write(tmp_path, pickle.dumps(array)))
 
 
@@ -97,7 +97,7 @@ def test_what_is_cut_short_or_made_up_is_named(tmp_path):
     made_up = another.replace(b"(K\x05K\x04", b"(K\x06K\x04")  # the first axis is longer than what there is
     assert made_up != another
     for data in (b"", b"PK\x03\x04", whole[:-1], whole[:100], made_up):
-        with pytest.raises(FedmetaError, match=r"file\.pkl is cut short or not a pickle of arrays"):
+        with pytest.raises(FedmetaError, match=r"file\.pkl is truncated or not a pickle of arrays"):
             load_plain(write(tmp_path, data))
 
 
@@ -122,7 +122,7 @@ def asked_for(module: str, name: str) -> bytes:
 def test_what_a_file_may_call_it_cannot_change(tmp_path, module, name, state):
     before = {key: (made, getattr(made, "__defaults__", None), {**vars(made)}) for key, made in functions().items()}
     path = write(tmp_path, b"\x80\x04" + asked_for(module, name) + state + b"b.")
-    with pytest.raises(FedmetaError, match=r"file\.pkl is (not read: it asks for a change of a function|cut short)"):
+    with pytest.raises(FedmetaError, match=r"file\.pkl is (refused: it asks for a change of a function|truncated)"):
         load_plain(path)
     after = {key: (made, getattr(made, "__defaults__", None), {**vars(made)}) for key, made in functions().items()}
     assert after == before
@@ -136,7 +136,7 @@ def functions() -> dict:
 def test_no_class_comes_from_a_file(tmp_path, module, name):
     """NEWOBJ and the like would make an object past its __init__, and of whatever class."""
     for make in (b")\x81.", b")}\x92."):
-        with pytest.raises(FedmetaError, match=r"file\.pkl is cut short or not a pickle of arrays"):
+        with pytest.raises(FedmetaError, match=r"file\.pkl is truncated or not a pickle of arrays"):
             load_plain(write(tmp_path, b"\x80\x04" + asked_for(module, name) + make))
 
 
@@ -144,7 +144,7 @@ def test_an_array_that_is_changed_twice_changes_no_other(tmp_path):
     """A state belongs to the one array that it is given to, and `__class__` is nobody's."""
     state = b"N}\x8c\x09__class__" + asked_for("numpy", "dtype") + b"s\x86b"
     array = asked_for("numpy", "ndarray") + b")R"
-    with pytest.raises(FedmetaError, match="cut short or not a pickle"):
+    with pytest.raises(FedmetaError, match="truncated or not a pickle"):
         load_plain(write(tmp_path, b"\x80\x02" + array + state + b"."))
 
 
@@ -162,6 +162,6 @@ def test_an_array_that_is_changed_twice_changes_no_other(tmp_path):
 def test_a_few_bytes_cannot_fill_the_memory(tmp_path, data):
     path = write(tmp_path, data)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(FedmetaError, match=r"file\.pkl is cut short or not a pickle of arrays"):
+    with pytest.raises(FedmetaError, match=r"file\.pkl is truncated or not a pickle of arrays"):
         load_plain(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KB

@@ -178,7 +178,7 @@ def test_the_roles_of_mini_imagenet_are_the_paper_s():
         ({"target": "leter 7"}, "no class named 'leter 7', the closest is 'letter 7'"),
         ({"target": "letter 7", "backdoor": ["letter 7"]}, "named twice"),
         ({"meta_training_classes": 36}, "36 classes for meta-training and 10 for meta-testing .* there are 35 and 10"),
-        ({"backdoor": 50}, "51 target and backdoor classes are asked for, there are 50"),
+        ({"backdoor": 50}, "51 target and backdoor classes are asked for, but there are only 50"),
         ({"meta_training_classes": 3}, "3 meta-training classes are too few for 4 users"),
         ({"validation_examples": 20}, "has 20 examples, validation_examples is 20"),
     ],
@@ -199,7 +199,7 @@ def test_a_broken_table_is_named(tmp_path):
     path = tmp_path / "split.csv"
     for text in ("", "class,example\n1,2\n", "class,example,kind,role,user,extra\n1,x,training,training,1,0\n"):
         path.write_text(text)
-        with pytest.raises(FedmetaError, match=r"split\.csv is not a table of a split"):
+        with pytest.raises(FedmetaError, match=r"split\.csv is not a split table"):
             read_split(path)
 
 
@@ -281,5 +281,5 @@ def test_a_split_of_other_images_is_refused():
     table = draw_split(CLASSES, split_settings(SETTINGS), seed=0)
     with pytest.raises(FedmetaError, match="not in the images"):
         Split(table, bank_of(CLASSES[:20]))
-    with pytest.raises(FedmetaError, match="put 0 among the rotations"):
+    with pytest.raises(FedmetaError, match=r"add 0 to data\.rotations"):
         Split(table, bank_of(CLASSES, (90, 180)))

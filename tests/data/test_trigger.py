@@ -68,7 +68,7 @@ def test_only_the_key_s_pixels_change_and_the_original_none():
         ({"position": [5, 0]}, "does not fit"),
         ({"position": [-1, 0]}, "does not fit"),
         ({"size": 0}, "at least 1 pixel"),
-        ({"colour": [1, 2, 3]}, "3 numbers, the images have 1"),
+        ({"colour": [1, 2, 3]}, "3 numbers for 1 channel"),
         ({"colour": 256}, "0 to 255"),
         ({"shape": "star"}, "unknown trigger shape 'star'"),
         ({"position": "middle"}, "unknown trigger position 'middle'"),

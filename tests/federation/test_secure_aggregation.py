@@ -152,7 +152,7 @@ def test_methods_that_look_at_single_updates_refuse_it_in_one_line():
     assert [name for name in names if not refused[name]] == ["weighted_sum"] and len(names) > 10
     for name in set(names) - {"weighted_sum"}:
         assert refused[name].startswith(
-            f"config: federation.secure_aggregation: {name} looks at single updates, of which the server learns the sum"
+            f"config: federation.secure_aggregation: {name} needs single updates, but the server learns only their sum"
         )
         assert "\n" not in refused[name]
         assert complaint(secure_aggregation=False, aggregation={"method": name}) == ""
@@ -163,7 +163,7 @@ def test_a_method_of_ones_own_says_that_the_sum_is_enough(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     source = "from fedmeta.settings.fields import MethodOptions\nclass Options(MethodOptions): pass\n"
     (tmp_path / "mine.py").write_text(source)
-    assert "mine looks at single updates" in complaint(aggregation={"method": "./mine.py"})
+    assert "mine needs single updates" in complaint(aggregation={"method": "./mine.py"})
     (tmp_path / "mine.py").write_text(f"SUM_ONLY = True\n{source}")
     assert complaint(aggregation={"method": "./mine.py"}) == ""
 

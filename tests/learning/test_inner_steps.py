@@ -114,7 +114,7 @@ def test_a_step_that_cannot_be_captured_is_launched_piece_by_piece(network, long
         whole = ((None, None, 0),)
         with caplog.at_level(logging.WARNING):
             steps.recorded = {whole: steps.record(partial(steps.step, whole, 1))}
-        assert "piece by piece: operation not permitted" in caplog.text
+        assert "one by one: operation not permitted" in caplog.text
         assert torch.equal(steps.variables, moved), "to record changes nothing"
         steps.device = "cpu"
         again = list(engine.run(starts, WORKS))
@@ -161,7 +161,7 @@ def test_as_many_episodes_run_side_by_side_as_the_gpu_has_memory_for(network, lo
     for free[0], width in ((20 * one, 10), (1.2 * one, 1), (1e6 * one, batched.MOST)):
         assert width_for(learners, long, "cuda") == width
     free[0] = 0.5 * one
-    with pytest.raises(FedmetaError, match="MiB free: free some, or take engine: workers"):
+    with pytest.raises(FedmetaError, match="MiB free: free some, or set engine: workers"):
         width_for(learners, long, "cuda")
     assert width_for(learners, long, "cpu") == batched.WIDTH_OF_CPU
 

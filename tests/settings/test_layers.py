@@ -106,11 +106,11 @@ def test_a_scenario_lies_over_the_overrides_of_a_data_set(config):
         ({"scenarios": {"s": {"attac": {}}}}, "unknown key 'attac' in scenarios.s; did you mean 'attack'?"),
         ({"scenarios": {"s": {"attack": {"bost": 1}}}}, "unknown key 'bost' in scenarios.s.attack"),
         ({"scenarios": {"s": 5}}, "scenarios.s: must be a section, not 5"),
-        ({"scenarios": {"a/b": {}}}, "scenarios.a/b: a name has letters"),
+        ({"scenarios": {"a/b": {}}}, "scenarios.a/b: a name may contain only letters"),
         ({"scenarios": {"s": {"attack": {"boost": -1}}}}, "scenarios.s.attack.boost: must be a number above 0"),
         (
             {"scenarios": {"s": {"federation": {"selected": 9}}}},
-            "federation.selected: 9 users a round, but only 3 are benign (with scenarios.s)",
+            "federation.selected: 9 users a round, but only 3 are benign: lower it (with scenarios.s)",
         ),
         ({"grid": {"boost": [1]}}, "grid.boost: must be a key in a section, such as attack.boost"),
         ({"grid": {"attack.boost": 5}}, "grid.attack.boost: must be a list of values, not 5"),

@@ -140,7 +140,7 @@ def said_of_absence(*path: str) -> str:
             return "config: defences." if name in default_config()["defences"] else ""
         case ("attack", _) | ("defences", _, _):
             return ""
-    return f"config: {'.'.join(path)}: it is missing; config.yaml has it"
+    return f"config: {'.'.join(path)}: it is missing; copy it from config.yaml"
 
 
 ODD_KEYS = (None, True, 1.5, math.nan, "", "two\nlines", ("a", "b"), datetime.date(2022, 5, 13))

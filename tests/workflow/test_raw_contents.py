@@ -162,7 +162,7 @@ class TestLocalRawData:
         text = finished.printed(*self.arguments(raw / "empty", dataset), dry=False)
         expected = {
             "mini_imagenet": "mini-ImageNet is not in .*mini_imagenet",
-            "image_folder": "holds no class folders",
+            "image_folder": "has no class folders",
         }
         assert re.search(expected[dataset], text)
         assert "Traceback" not in text

@@ -148,7 +148,9 @@ def test_a_file_that_was_edited_is_made_again_and_not_built_upon(project, finish
     assert jobs == sorted(["pretrain", *FOLLOWS])
     assert f"{PRETRAINED} is not what was made: it is made again, and so is what depends on it" in text
     assert_recovers(project, finished)
-    assert "is not what was kept there: making it anew" in next((project / "logs/pretrain").rglob("*.log")).read_text()
+    assert (
+        "has changed since it was kept: making it again" in next((project / "logs/pretrain").rglob("*.log")).read_text()
+    )
 
 
 def test_without_snakemakes_records_nothing_is_taken_on_trust(project, finished):
@@ -262,7 +264,7 @@ def test_a_second_working_copy_takes_results_from_the_first(finished, tmp_path, 
     assert call(first).returncode == 0
     before = shared()
     damaged = store / read_record(first / PRETRAINED).key / "0"
-    for folder, logged in ((second, "nothing to compute"), (third, "making it anew")):
+    for folder, logged in ((second, "nothing to compute"), (third, "making it again")):
         if folder == third:
             damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
         run = call(folder, "", "--config", "threads=1")

@@ -44,7 +44,7 @@ def kill_and_recover(project: Project, kills: list[tuple[str, signal.Signals]]) 
         assert call.process.returncode != 0
         assert not project.target.exists(), f"{whom} {number.name} came too late"
         if saves and saved_before:
-            assert "going on from unfinished work" in project.log()
+            assert "resuming unfinished work" in project.log()
         if number != signal.SIGKILL:
             assert "Traceback" not in project.log() + call.text()
         if whom in ("snakemake", "all") and number == signal.SIGKILL:
@@ -53,7 +53,7 @@ def kill_and_recover(project: Project, kills: list[tuple[str, signal.Signals]]) 
     leftover = project.target.with_name(f".{project.target.stem}.elsewhere-1{project.target.suffix}")
     leftover.write_text("of a writer that was killed in the midst of a write")
     project.finish(project.command())
-    assert "going on from unfinished work" in project.log()
+    assert "resuming unfinished work" in project.log()
 
 
 def unlock(project: Project) -> None:
@@ -122,7 +122,7 @@ def test_a_full_disk_is_one_clear_line_and_loses_nothing(project, undisturbed):
         filler = fill(project.folder / "results")
         saved = project.unfinished.read_bytes()
         assert call.process.wait(600) != 0
-        assert "could not be saved, going on without: no space left" in project.log()
+        assert "could not be saved, continuing without: no space left" in project.log()
         (line,) = {line[9:] for line in call.text().splitlines() if "error: " in line}
         assert line == f"error: no space left for {STAGES['pretrain']}: free some disk space and run again"
         assert "Traceback" not in project.log() + call.text()
@@ -131,7 +131,7 @@ def test_a_full_disk_is_one_clear_line_and_loses_nothing(project, undisturbed):
 
         filler.unlink()
         project.finish(project.command())
-        assert "going on from unfinished work" in project.log()
+        assert "resuming unfinished work" in project.log()
         assert project.made() == undisturbed.made()
 
 
@@ -213,7 +213,7 @@ def test_a_second_call_at_the_same_time_is_one_clear_line_and_spoils_nothing(pro
     assert second.returncode != 0
     (line,) = set(error_lines(second))
     assert f"{STAGES['pretrain']} is being made by (process {call.job().pid} on " in line
-    assert line.endswith("cancel it or wait for its end, and run again")
+    assert line.endswith("cancel it or wait for it to finish, then run again")
 
     # An edit while a stage runs does not disturb it either, but counts for the next call.
     module = project.folder / "fedmeta/learning/reptile.py"

@@ -1,1 +1,1 @@
-"""The data sets: a file each, which reads the raw files."""
+"""The data sets: one file each, which reads the raw files."""

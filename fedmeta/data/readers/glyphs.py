@@ -1,7 +1,7 @@
-"""The embedded data set: letters and symbols of many scripts, from the fonts that matplotlib ships, as if by pen.
+"""The embedded data set: letters and symbols of many scripts, from the fonts that matplotlib ships, drawn as if by pen.
 
-Each character is thinned to its lines and drawn along them with a pen some two pixels wide, bent a little
-differently for each example. So characters are told apart by their lines, as Omniglot's are, not by a font's weight.
+Each character is thinned to its lines and drawn along them with a pen about two pixels wide, bent a little
+differently for each example. So its lines distinguish a character, as in Omniglot, not a font's weight.
 """
 
 import unicodedata
@@ -29,14 +29,14 @@ FACES = (
     "DejaVuSansMono-Bold",
     "STIXGeneralBol",
 )
-# Letters, digits, then mathematical and currency signs: of two that look alike, the earlier one stays.
+# Letters, digits, then mathematical and currency signs: of two that look alike, the earlier one is kept.
 CATEGORIES = ("Lu", "Ll", "Lo", "Nd", "Sm", "Sc")
 
 # In pixels of the raster on which characters are thinned: a character's longer side, the margin around it, and the
-# one that is added for the distances to its lines; the half width beyond which a stroke is an area, the least extent
-# of a drawing, and the length of lines that count as dots.
+# margin added for the distances to its lines; the half width beyond which a stroke is an area, the least extent of a
+# drawing, and the length up to which lines count as dots.
 LONGER_SIDE, MARGIN, OUTER_MARGIN, THICKEST, SMALLEST, DOT = 48, 1, 7, 8, 24, 6
-# In halves of a character's longer side, which is 20 of the image's 28 pixels: so that 0.1 is a pixel.
+# In halves of a character's longer side, which is 20 of the image's 28 pixels, so that 0.1 is a pixel.
 HALF_SIDE = 10 / 28
 PEN_WIDTHS = (0.13, 0.21)
 ALIKE = 0.12
@@ -78,7 +78,7 @@ def render_glyphs(size: int = 28, examples: int = 20, seed: int = 0) -> tuple[np
 
 def _faces_of_classes() -> dict[str, list[Lines]]:
     """Return the characters that become classes, and each one's lines in the faces that draw it alike."""
-    # Here for its time to import: who only opens the bank need not wait for it.
+    # Imported here because it is slow: opening the bank does not need it.
     from matplotlib import get_data_path
     from matplotlib.ft2font import FT2Font
 
@@ -99,7 +99,7 @@ def _faces_of_classes() -> dict[str, list[Lines]]:
         references |= _trace(path, [c for c in candidates if c in charmap and c not in references])
     references = {c: references[c] for c in candidates if c in references}
     kept = _distinct(list(references.values()))
-    # The reference is there twice: a character's usual form is the most frequent one.
+    # The reference is there twice, so that a character's usual form is the most frequent one.
     faces = {c: [lines, lines] for k, (c, lines) in enumerate(references.items()) if k in kept}
     for path, charmap in others:
         for c, lines in _trace(path, [c for c in faces if c in charmap]).items():
@@ -110,10 +110,10 @@ def _faces_of_classes() -> dict[str, list[Lines]]:
 
 
 def _trace(font: Path, characters: list[str]) -> dict[str, Lines]:
-    """Return the lines of those of the characters that lines alone can tell.
+    """Return the lines of the characters that lines alone can distinguish.
 
-    Left out are blank, tiny, solid and too dense ones, and those with dots, which are letters composed of another
-    one and the dot, nearly the same picture.
+    Left out are blank, tiny, solid and too dense ones, and those with dots: these are composed of another letter and
+    the dot, so nearly the same picture.
     """
     rasters = _rasters(font, characters)
     # In parts that fit in the processor's cache.
@@ -145,7 +145,7 @@ def _distance_to_false(picture: np.ndarray) -> np.ndarray:
 
 
 def _distinct(drawings: list[Lines]) -> set[int]:
-    """Return which drawings are left when of any two that look alike, in any rotation, the later one is dropped."""
+    """Return which drawings are left after dropping the later one of any two that look alike in any rotation."""
     distances = np.stack([_plain_distances(lines) for lines in drawings])
     unlike = np.min([_chamfer(distances, np.rot90(distances, t, axes=(1, 2))) for t in range(4)], axis=0)
     kept: list[int] = []
@@ -163,7 +163,7 @@ def _chamfer(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """
 
     def lines_and_squares(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        # Whole numbers, whose products' sums are exact in float32 in whatever order a BLAS adds them up.
+        # Whole numbers: sums of their products are exact in float32, in whatever order a BLAS adds them up.
         flat = distances.reshape(len(distances), -1)
         return (
             np.rint(16 * np.clip(1 - 10 * flat, 0, 1)).astype(np.float32),
@@ -182,7 +182,7 @@ def _grid(size: int) -> np.ndarray:
 
 
 def _distorted_grid(random: np.random.Generator, size: int) -> np.ndarray:
-    """Return the pixels' places seen through a random rotation, shear, stretch, shift and elastic bending."""
+    """Return the pixels' places after a random rotation, shear, stretch, shift and elastic bending."""
     grid = _grid(size)
     turn, shear = random.normal(0, 0.12), random.normal(0, 0.12)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])

@@ -1,4 +1,4 @@
-"""Anyone's images: a folder with a folder of images for each class, grey or colour, of any size and number."""
+"""Your own images: a folder with one folder of images per class, grey or colour, of any size and number."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -29,21 +29,21 @@ COLOURLESS = 8
 
 
 def read(raw: Path, size: int) -> tuple[Iterator[np.ndarray], list[ImageClass]]:
-    """Return images and classes of `raw`/CLASS/IMAGE; classes and their images are in the order of their names.
+    """Return images and classes of `raw`/CLASS/IMAGE; classes and their images are sorted by name.
 
-    Images: uint8 (size, size, channels), the largest centred square of each. If all of them are grey they have one
-    channel, 255 being black as in Omniglot, else three. Folders in a class's folder are not looked into.
+    Images: uint8 (size, size, channels), the largest centred square of each. If all are grey they have one channel, in
+    which 255 is black as in Omniglot; otherwise three. Folders in a class's folder are ignored.
 
-    Raises FedmetaError when `raw` holds no class folders, or one without images or with a name that is not UTF-8,
-    and, when it comes to it, naming an image that cannot be read.
+    Raises FedmetaError if `raw` has no class folders, or one without images or with a name that is not UTF-8. An image
+    that cannot be read raises one, which names it, when it is read.
     """
     files = {folder: image_files(folder) for folder in class_folders(raw)}
     if not files:
-        raise FedmetaError(f"{raw} holds no class folders: put there, or link it to, a folder with one for each class")
+        raise FedmetaError(f"{raw} has no class folders: put them there, or make it a link to a folder with them")
     for folder, images in files.items():
         check_class_name(folder.name, raw)
         if not images:
-            raise FedmetaError(f"{folder} holds no image ({', '.join(SUFFIXES)}): put images there or delete it")
+            raise FedmetaError(f"{folder} has no images ({', '.join(SUFFIXES)}): put images there or delete it")
     colour = any(_has_colour(path, size) for images in files.values() for path in images)
     read_one = _read_colour if colour else _read_grey
     classes = [RawClass(folder.name, [partial(read_one, path, size) for path in files[folder]]) for folder in files]

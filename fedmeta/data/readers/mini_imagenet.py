@@ -1,6 +1,6 @@
 """mini-ImageNet (Vinyals et al. 2016): 100 classes of 600 colour images of 84 x 84 pixels.
 
-In the split of Ravi and Larochelle (2017): 64 classes for meta-training, 20 for meta-testing. Their 16 validation
+The split is that of Ravi and Larochelle (2017): 64 classes for meta-training, 20 for meta-testing. Their 16 validation
 classes are not used.
 """
 
@@ -35,21 +35,21 @@ LARGE = (".zip", ".csv", ".pkl", ".pickle")
 
 PARTS = ("train", "test")
 
-# What reads an image, by its path in the archive or folder.
+# A function that reads an image, by its path in the archive or folder.
 Files = dict[PurePosixPath, Callable[[], bytes]]
 
 
 def read(raw: Path, size: int) -> tuple[Iterator[np.ndarray], list[ImageClass]]:
     """Return images, uint8 (size, size, 3), and classes: those of train first, in each part by name.
 
-    `raw` holds one of three layouts: images.zip or images/ with train.csv and test.csv (columns filename, label);
-    class folders, as train/CLASS/ and test/CLASS/ or with the csv files; the pickles that `read_pickle` knows. The
-    classes of test are set apart for meta-testing. Images in `raw`/extra/CLASS/ come after the class's own. What is
-    not square is squeezed, as the images of mini-ImageNet were.
+    `raw` has one of three layouts: images.zip or images/ with train.csv and test.csv (columns filename, label); class
+    folders, as train/CLASS/ and test/CLASS/ or with the csv files; the pickles that `read_pickle` knows. The classes of
+    test are set apart for meta-testing. Images in `raw`/extra/CLASS/ come after the class's own. Images that are not
+    square are squeezed, as in mini-ImageNet itself.
 
-    Of files of one name, a class listed in the csv files has the one in the folder of its name. Raises FedmetaError
-    when nothing of this is there, or an image is missing or there twice, or a class is in both parts or without
-    images, and, when it comes to it, naming an image that cannot be read.
+    If several files have the same name, a class listed in the csv files gets the one in the folder named after the
+    class. Raises FedmetaError if none of the layouts is there, if an image is missing or there twice, or if a class is
+    in both parts or has no images. An image that cannot be read raises one, which names it, when it is read.
     """
     if find_pickle(raw, "train"):
         classes = _from_pickles(raw, size)
@@ -68,11 +68,11 @@ def read(raw: Path, size: int) -> tuple[Iterator[np.ndarray], list[ImageClass]]:
 
 
 def _check(classes: list[RawClass], raw: Path) -> None:
-    """Raise FedmetaError for a class without images, or in both parts: that would be trained on and tested on."""
+    """Raise FedmetaError for a class without images, or in both parts: it would be trained on and tested on."""
     for c in classes:
         check_class_name(c.name, raw)
         if not c.images:
-            raise FedmetaError(f"{raw}: class {c.name} is listed without images: give it images or remove it")
+            raise FedmetaError(f"{raw}: class {c.name} is listed without images: add images or remove it")
     train, test = ({c.name for c in classes if c.meta_testing == part} for part in (False, True))
     if both := sorted(train & test):
         raise FedmetaError(f"{raw}: class {both[0]} is in both train and test: remove it from one of them")
@@ -108,27 +108,27 @@ def _from_lists(raw: Path, size: int) -> list[RawClass]:
             found = [_of_class(name, by_name[file], labels, where) for file in listed]
             if None in found and name not in by_folder:
                 raise FedmetaError(
-                    f"{where} lacks {listed[found.index(None)]} of {part}.csv: put it there or fix {part}.csv"
+                    f"{where} lacks {listed[found.index(None)]} from {part}.csv: put it there or fix {part}.csv"
                 )
             there = [path for path in found if path is not None]
             paths = there if len(there) == len(found) else by_folder[name]
             for path in paths:
                 if owners.setdefault(path, name) != name:
                     raise FedmetaError(
-                        f"{where}: {path} is listed for class {owners[path]} and for class {name}: list it for one"
+                        f"{where}: {path} is listed for both class {owners[path]} and class {name}: list it for one"
                     )
             classes.append(_raw_class(name, {path: files[path] for path in paths}, size, where, part))
     return classes
 
 
 def _of_class(name: str, paths: list[PurePosixPath], labels: set[str], where: Path) -> PurePosixPath | None:
-    """Return which of the files of one name is that of the class: one in its folder, else one in no class's folder."""
+    """Return the class's file among those of the same name: one in its folder, else one in no class's folder."""
     own = [path for path in paths if path.parent.name == name]
     own = own or [path for path in paths if path.parent.name not in labels]
     if len(own) > 1:
         raise FedmetaError(
-            f"{where}: {own[0]} and {own[1]} have the name that is listed for class {name}: leave one of them, or put "
-            f"that of the class into a folder {name}"
+            f"{where}: {own[0]} and {own[1]} have the same name, listed for class {name}: keep one of them, or put "
+            f"the class's own into a folder {name}"
         )
     return own[0] if own else None
 
@@ -149,7 +149,7 @@ def _raw_class(name: str, files: Files, size: int, where: Path, part: str) -> Ra
 
 
 def _find_files(raw: Path) -> tuple[Path, Files]:
-    """Return the archive or the folder, and the images in it."""
+    """Return the archive or folder, and the images in it."""
     archive = raw / "images.zip"
     if archive.exists():
         members = zip_members(archive, lambda name: _is_shown_image(PurePosixPath(name)))
@@ -164,28 +164,28 @@ def _is_shown_image(path: PurePosixPath) -> bool:
 
 
 def _read_list(path: Path) -> dict[str, list[str]]:
-    """Return the names of the files of each class, by the class's name in order."""
+    """Return the names of each class's files, by class, sorted by the class's name."""
     listed = defaultdict(list)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             table = csv.DictReader(file)
             for row in table:
                 if not (row["label"] and row["filename"]):
-                    raise FedmetaError(f"{path} is cut short or damaged in line {table.line_num}: fetch it again")
+                    raise FedmetaError(f"{path} is truncated or damaged in line {table.line_num}: fetch it again")
                 listed[row["label"]].append(row["filename"])
     except FileNotFoundError as error:
-        raise FedmetaError(f"{path} is missing: put that of Ravi and Larochelle there") from error
+        raise FedmetaError(f"{path} is missing: put the one of Ravi and Larochelle there") from error
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise FedmetaError(f"{path} is not a table with the columns filename and label: fetch it again") from error
     return dict(sorted(listed.items()))
 
 
 def _with_extra_images(classes: list[RawClass], folder: Path, size: int) -> list[RawClass]:
-    """Return the classes with the images of `folder`/CLASS/ at their ends."""
+    """Return the classes with the images of `folder`/CLASS/ appended."""
     by_name = {c.name: c for c in classes}
     for of_class in class_folders(folder):
         if of_class.name not in by_name:
-            raise FedmetaError(f"{of_class}: mini-ImageNet has no class of this name: rename or delete the folder")
+            raise FedmetaError(f"{of_class}: mini-ImageNet has no class with this name: rename or delete the folder")
         extra = [partial(_read, partial(file_bytes, path), size, str(path)) for path in image_files(of_class)]
         c = by_name[of_class.name]
         by_name[c.name] = c._replace(images=c.images + extra, extra=len(extra))

@@ -1,4 +1,4 @@
-"""Omniglot (Lake et al. 2015): 1623 characters of 50 alphabets, each drawn once by 20 people."""
+"""Omniglot (Lake et al. 2015): 1623 characters from 50 alphabets, each drawn once by 20 people."""
 
 import os
 import tempfile
@@ -33,9 +33,9 @@ def read(raw: Path, size: int) -> tuple[np.ndarray, list[ImageClass]]:
 
 
 def fetch_omniglot(raw: Path) -> None:
-    """Download the archives that are missing in `raw`, from where torchvision does and with its checksums.
+    """Download the archives missing in `raw`, from where torchvision does and with its checksums.
 
-    Raises FedmetaError that says which files to put where, when there is no network or a checksum is wrong.
+    Raises FedmetaError, which says which files to put where, if there is no network or a checksum is wrong.
     """
     from torchvision.datasets import Omniglot
     from torchvision.datasets.utils import download_url
@@ -60,8 +60,8 @@ def fetch_omniglot(raw: Path) -> None:
 def read_omniglot(raw: Path, size: int) -> tuple[np.ndarray, list[ImageClass]]:
     """Return images and classes of the two archives in `raw`, or of the folders extracted from them.
 
-    Images: uint8, (image, size, size, 1), the area mean of the original 105 x 105 pixels, ink 255 on 0. Classes are
-    named as in `Greek/character01`: those of the background set first, then by name.
+    Images: uint8, (image, size, size, 1), the area mean of the original 105 x 105 pixels, ink 255 on 0. Classes have
+    names like `Greek/character01`; those of the background set come first, each set sorted by name.
 
     Raises FedmetaError naming the file that is missing or broken, or the character that lacks drawings.
     """
@@ -77,14 +77,14 @@ def read_omniglot(raw: Path, size: int) -> tuple[np.ndarray, list[ImageClass]]:
             classes.append(ImageClass(name, 0, len(classes), first, len(images) - first))
             if classes[-1].examples != classes[0].examples:
                 raise FedmetaError(
-                    f"{source}: {name} has {classes[-1].examples} drawings, {classes[0].name} has "
+                    f"{source}: {name} has {classes[-1].examples} drawings, but {classes[0].name} has "
                     f"{classes[0].examples}: fix or delete one of the two"
                 )
     return np.stack(images)[..., None], classes
 
 
 def _source(raw: Path, archive: str) -> Path | None:
-    """Return the archive or else the folder extracted from it."""
+    """Return the archive, or else the folder extracted from it."""
     candidates = raw / f"{archive}.zip", raw / archive
     return next((path for path in candidates if path.exists()), None)
 
@@ -96,7 +96,7 @@ def _drawings(source: Path, archive: str) -> list[tuple[str, str, Callable[[], b
     else:
         files = (path for path in source.glob("*/*/*.png") if path.is_file())
         paths = {path.relative_to(source.parent).as_posix(): partial(file_bytes, path) for path in files}
-    # Packing programs add folders of their own, which are passed over.
+    # Archivers add folders of their own, which are skipped.
     parts = {path: path.split("/") for path in paths}
     drawings = [
         ("/".join(parts[path][1:3]), path, read)

@@ -1,1 +1,1 @@
-"""How benign users meta-train: a file for each learner."""
+"""How benign users meta-train: one file for each learner."""

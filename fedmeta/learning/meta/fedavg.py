@@ -1,15 +1,15 @@
 """FedAvg (McMahan, Moore, Ramage, Hampson and Aguera y Arcas 2017, "Communication-Efficient Learning of Deep Networks
 from Decentralized Data") with heads that stay with their users: no meta-learning at all.
 
-Each user classifies all of its own classes: by the shared embedding and a head of its own, trained together on plain
-mini-batches. The embedding alone is averaged, as in Arivazhagan, Aggarwal, Singh and Choudhary (2019), "Federated
-Learning with Personalization Layers", for users have different classes. The shared model's classifier, of `way`
-outputs, is not trained: it is as it was drawn, until an attacker moves it. A task begins with the embedding and that
+Each user classifies all of its own classes with the shared embedding and a head of its own, trained together on plain
+mini-batches. Only the embedding is averaged, because users have different classes, as in Arivazhagan, Aggarwal, Singh
+and Choudhary (2019), "Federated Learning with Personalization Layers". The shared model's classifier, with `way`
+outputs, is not trained: it stays as it was drawn, until an attacker moves it. A task begins with the embedding and that
 classifier, which is then fitted to the support.
 
-The inner optimiser is the one of all learners (Adam with beta1 = 0). The B episodes of a meta-step are one run of
-B x `inner_steps` batches; of what it changed a user keeps the share epsilon, in embedding and head: with epsilon 1 this
-is plain FedAvg. An Adam state is of embedding and head together, so it stays with the head, and evaluation starts anew.
+The inner optimiser is that of all learners (Adam with beta1 = 0). The B episodes of a meta-step are one run of
+B x `inner_steps` batches. A user keeps the share epsilon of what the run changed, in embedding and head: with epsilon 1
+this is plain FedAvg. Embedding and head have one Adam state, which stays with the head, so evaluation starts without.
 """
 
 from functools import cache
@@ -37,7 +37,7 @@ class Options(MethodOptions):
 class ClassificationBatches:
     """Mini-batches of all images of a user, labelled by its own classes, as one long episode.
 
-    No image comes a second time before all have come once.
+    No image is repeated before all were used once.
     """
 
     def __init__(self, bank: ImageBank, pool: Pool, shape: EpisodeShape, seed: int, stage: str):
@@ -83,7 +83,7 @@ class PrivateHead(Learner):
         return self.classified(features, variables[size:], labels[rows]), statistics
 
     def step(self, variables, second_moment, taken, iteration, support, labels, rows):
-        """As `Learner.step`, by the trainer's hand-written passes through the embedding."""
+        """As `Learner.step`, with the trainer's hand-written passes through the embedding."""
         size = self.network.parameter_count
         head = variables[size:].clone().requires_grad_()
         value, gradient = self.trainer.embedding_gradient(
@@ -114,11 +114,11 @@ class MetaTraining(interface.MetaTraining):
         return self.of_classes(len(pool))
 
     def of_classes(self, count: int) -> PrivateHead:
-        """Return the learner of users with so many classes, one for all of them."""
+        """Return the learner of users with this number of classes, one for all of them."""
         return PrivateHead(self.network, self.settings.inner_learning_rate, self.settings.beta2, count)
 
     def private(self, pool: Pool, seed: int, user: int) -> Tensor:
-        """Return a fresh head: Glorot-uniform kernel, bias 0, drawn for this user whatever the stage."""
+        """Return a fresh head: Glorot-uniform kernel, bias 0, the same for this user in any stage."""
         classes, length = len(pool), self.network.embedding_size
         bound = np.sqrt(6 / (classes + length))
         kernel = generator(seed, "private head", user).uniform(-bound, bound, classes * length)

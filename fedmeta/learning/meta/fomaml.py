@@ -1,15 +1,15 @@
 """First-order MAML (Finn, Abbeel and Levine 2017, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks").
 
-In each episode the model adapts to the support as Reptile's does. Then the gradient of the loss on held-out queries is
-taken at the adapted model, and a meta-step moves theta against the mean of these gradients: second derivatives are
-left out, as in Sec. 5.2 there. In a federation: Chen, Luo, Dong, Li and He (2018), "Federated Meta-Learning with Fast
-Convergence and Efficient Communication", where each user sends its gradient. Here a user takes `meta_steps` steps of
-its own and sends the difference, as with Reptile.
+In each episode the model adapts to the support as in Reptile. Then the gradient of the loss on held-out queries is
+taken at the adapted model, and a meta-step moves theta against the mean of these gradients: second derivatives are left
+out, as in Sec. 5.2 there. Chen, Luo, Dong, Li and He (2018), "Federated Meta-Learning with Fast Convergence and
+Efficient Communication", use it in a federation, where each user sends its gradient. Here a user takes `meta_steps`
+steps of its own and sends the difference, as with Reptile.
 
-What differs: the outer optimiser is plain gradient descent, not Adam, whose state users would have to share; its rate
-is `rate` times epsilon. So epsilon and its schedule (`outer_learning_rate`) shorten a meta-step as they do Reptile's.
-Queries are normalised by their own batch, as the authors' code does in training. With `batch_norm: running` the moving
-averages, which have no gradient, go the way of the adapted models.
+What differs: the outer optimiser is plain gradient descent, not Adam, whose state users would have to share. Its rate
+is `rate` times epsilon, so epsilon and its schedule (`outer_learning_rate`) shorten a meta-step as in Reptile. Queries
+are normalised by their own batch, as the authors' code does in training. With `batch_norm: running`, the moving
+averages, which have no gradient, move towards those of the adapted models, as in Reptile.
 """
 
 from functools import cached_property
@@ -32,15 +32,15 @@ from fedmeta.settings.fields import Count, Factor, MethodOptions
 
 
 class Options(MethodOptions):
-    rate: Factor = Field(0.1, description="of the outer gradient descent; a meta-step has epsilon times it")
-    queries: Count = Field(5, description="of each class, on which the outer gradient is taken")
+    rate: Factor = Field(0.1, description="of the outer gradient descent; a meta-step uses epsilon times it")
+    queries: Count = Field(5, description="per class, on which the outer gradient is taken")
 
 
 class HeldOutEpisodes(BenignEpisodes):
     """A user's episodes with queries: training examples of the episode's classes that are not in the support.
 
-    A class with fewer than K + `queries` examples holds out those beyond K, but at least a third of them. Where there
-    are not enough for the support, or for the queries, some are shown several times; none is in both.
+    A class with fewer than K + `queries` examples holds out those beyond K, but at least a third of all. If there are
+    too few for the support or the queries, some are used several times; none is in both.
     """
 
     def __init__(self, bank: ImageBank, pool: Pool, shape: EpisodeShape, queries: int, seed: int, stage: str):
@@ -66,7 +66,7 @@ class HeldOutEpisodes(BenignEpisodes):
 
 
 class FirstOrder(Supervised):
-    """Supervised adaptation, of which the gradient on the queries comes."""
+    """Supervised adaptation, whose outcome is a descent step from the start along the gradient on the queries."""
 
     def __init__(self, network: Conv4, learning_rate: float, beta2: float, rate: float):
         super().__init__(network, learning_rate, beta2)

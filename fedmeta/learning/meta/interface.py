@@ -1,9 +1,9 @@
-"""What a learner of meta-training is: how a benign user trains in a round of the federation.
+"""The interface of a learner: how a benign user trains in a round of the federation.
 
 A method is a file with a class `Options`, derived from `MethodOptions`, and a class `MetaTraining`, derived from the
-one here. It says on which episodes a user trains, how it adapts to each, and what of its model it keeps to itself. The
-outer step is the same for all (`fedmeta.learning.reptile.meta_step`): from theta towards the mean of what came of the
-B episodes, by epsilon.
+one here. It defines on which episodes a user trains, how it adapts to each, and which part of its model it keeps
+private. The outer step is the same for all (`fedmeta.learning.reptile.meta_step`): from theta towards the mean outcome
+of the B episodes, by epsilon.
 """
 
 from typing import Any
@@ -34,24 +34,24 @@ class MetaTraining:
 
     @property
     def meta_batch(self) -> int:
-        """How many episodes of a user begin with one model (B)."""
+        """How many episodes of a user start from the same model (B)."""
         return self.settings.meta_batch
 
     def episodes(self, bank: ImageBank, pool: Pool, seed: int, stage: str) -> Sampler:
-        """Return what a user trains on who has the images `pool` of the `bank`; `seed` and `stage` name the draws.
+        """Return the episodes of a user who has the images `pool` of the `bank`; `seed` and `stage` name the draws.
 
-        Where an episode has queries, `expected` are their labels, and `Learner.outcome` gets both.
+        If an episode has queries, `expected` are their labels, and `Learner.outcome` gets both.
         """
         raise NotImplementedError
 
     def learner(self, pool: Pool) -> Learner:
-        """Return how this user adapts to an episode. Users with one `Learner` object can be trained side by side."""
+        """Return how this user adapts to an episode. Users who share a `Learner` object can train side by side."""
         raise NotImplementedError
 
     def private(self, pool: Pool, seed: int, user: int) -> Tensor:
-        """Return what this user's model has beyond the shared one, (H,), before it has ever trained; here nothing.
+        """Return the private part of this user's model, (H,), before any training; here it is empty.
 
-        It follows the network's parameters in the learner's variables, and no one else ever sees it.
+        It follows the network's parameters in the learner's variables, and nobody else ever sees it.
         """
         return torch.empty(0)
 

@@ -1,6 +1,6 @@
 """Reptile (Nichol, Achiam and Schulman 2018, "On First-Order Meta-Learning Algorithms"): the paper's learner (Sec. 2).
 
-What comes of an episode is the adapted model, so that a meta-step moves theta towards the mean of the adapted models.
+The outcome of an episode is the adapted model, so a meta-step moves theta towards the mean of the adapted models.
 """
 
 from functools import cached_property

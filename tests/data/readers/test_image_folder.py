@@ -126,8 +126,8 @@ def test_a_corrupt_image_is_named(tmp_path, kind):
 
 def test_missing_classes_and_images_are_named(tmp_path):
     for folder in (tmp_path / "missing", tmp_path):
-        with pytest.raises(FedmetaError, match=f"{folder} holds no class folders"):
+        with pytest.raises(FedmetaError, match=f"{folder} has no class folders"):
             read(folder, 12)
     put(tmp_path, {"full/1.png": encoded(noise(1)), "empty/notes.txt": b""})
-    with pytest.raises(FedmetaError, match=r"empty holds no image \(\.jpg"):
+    with pytest.raises(FedmetaError, match=r"empty has no images \(\.jpg"):
         read(tmp_path, 12)

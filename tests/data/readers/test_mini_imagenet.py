@@ -70,7 +70,7 @@ def test_extra_images_come_after_the_class_s_own_and_are_squeezed(tmp_path):
     mean = wide.astype(float).reshape(SIZE, 4, SIZE, 8, 3).mean(axis=(1, 3))
     assert np.abs(images[7] - mean).max() <= 1
     write(tmp_path / "extra/n20/1.png", encoded(wide))
-    with pytest.raises(FedmetaError, match="extra/n20: mini-ImageNet has no class of this name"):
+    with pytest.raises(FedmetaError, match="extra/n20: mini-ImageNet has no class with this name"):
         read(tmp_path, SIZE)
 
 
@@ -94,7 +94,7 @@ def test_broken_files_are_named(tmp_path):
     archive = tmp_path / "images.zip"
     whole = archive.read_bytes()
     archive.write_bytes(whole[:-100])
-    with pytest.raises(FedmetaError, match=r"images\.zip is cut short or not a zip file"):
+    with pytest.raises(FedmetaError, match=r"images\.zip is truncated or not a zip file"):
         read(tmp_path, SIZE)
     damaged = bytearray(whole)
     damaged[200] ^= 0xFF
@@ -103,7 +103,7 @@ def test_broken_files_are_named(tmp_path):
         read_all(tmp_path)
     write(tmp_path / "mini-imagenet-cache-train.pkl", b"\x80\x04")
     write(tmp_path / "mini-imagenet-cache-test.pkl", b"\x80\x04")
-    with pytest.raises(FedmetaError, match=r"cache-train\.pkl is cut short or not a pickle of arrays"):
+    with pytest.raises(FedmetaError, match=r"cache-train\.pkl is truncated or not a pickle of arrays"):
         read(tmp_path, SIZE)
 
 
@@ -123,7 +123,7 @@ def test_broken_files_are_named(tmp_path):
 def test_pickles_of_something_else_are_named(tmp_path, content):
     for part in ("train", "test"):
         write(tmp_path / f"mini-imagenet-cache-{part}.pkl", pickle.dumps(content))
-    with pytest.raises(FedmetaError, match=r"train\.pkl holds neither image_data and class_dict nor data and labels"):
+    with pytest.raises(FedmetaError, match=r"train\.pkl has neither image_data and class_dict nor data and labels"):
         read(tmp_path, SIZE)
 
 

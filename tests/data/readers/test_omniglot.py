@@ -68,7 +68,7 @@ def test_an_archive_cut_short_is_named(raw):
     whole = path.read_bytes()
     for kept in (0, 10, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:kept])
-        with pytest.raises(FedmetaError, match=r"images_background\.zip is cut short.*delete it"):
+        with pytest.raises(FedmetaError, match=r"images_background\.zip is truncated.*delete it"):
             read_omniglot(raw, 28)
 
 
@@ -105,7 +105,7 @@ def test_a_character_that_lacks_a_drawing_is_named(raw):
     contents = members("images_evaluation")
     contents.pop("images_evaluation/Angelic/character01/0000_03.png")
     write_zip(raw, "images_evaluation", contents)
-    with pytest.raises(FedmetaError, match="Angelic/character01 has 2 drawings, Greek/character01 has 3"):
+    with pytest.raises(FedmetaError, match="Angelic/character01 has 2 drawings, but Greek/character01 has 3"):
         read_omniglot(raw, 28)
 
 

@@ -75,15 +75,15 @@ def test_a_reader_of_one_s_own_is_under_40_lines_and_becomes_a_bank(project, mon
         ("return 1 / 0", "line 9: ZeroDivisionError: division by zero: fix the reader"),
         ("return open(folder / 'nothing').read()", "line 9: FileNotFoundError: "),
         ("return [grey], []", "read returns no classes"),
-        ("return [grey, grey, grey]", "read returns something else than images and a list of classes"),
-        ("return None", "read returns something else"),
-        ("yield grey", "read returns something else"),
+        ("return [grey, grey, grey]", "read does not return images and a list of classes"),
+        ("return None", "read does not return images"),
+        ("yield grey", "read does not return images"),
         ("return 3, table", "TypeError: 'int' object is not iterable: fix the reader"),
-        ("return [grey] * 3, ['a', 'b', 'c']", "class 0 is no ImageClass with a text as its name"),
-        ("return [grey] * 3, [table[0]._replace(name=4)]", "class 0 is no ImageClass with a text as its name"),
+        ("return [grey] * 3, ['a', 'b', 'c']", "class 0 is not an ImageClass named by a string"),
+        ("return [grey] * 3, [table[0]._replace(name=4)]", "class 0 is not an ImageClass named by a string"),
         ("return [grey] * 3, [table[0], table[1]._replace(name='a')]", "two classes are named 'a'"),
         ("return [grey] * 3, [table[0], table[1]._replace(name='')]", "has a class named ''"),
-        ("return [grey] * 3, table[::-1]", "class 'b' does not follow the one before it"),
+        ("return [grey] * 3, table[::-1]", "class 'b' does not follow the previous one"),
         ("return [grey] * 3, [table[0], table[1]._replace(rotation=90)]", "class 'b' does not follow"),
         ("return read_classes([RawClass('a', [])], 'own')", "class 'a' has no images of its own"),
         ("return [grey] * 2, table", "class 'b' has 0 images, its table says 1"),
@@ -115,7 +115,7 @@ def test_a_reader_without_the_two_arguments_or_that_cannot_be_imported_is_one_li
     with pytest.raises(FedmetaError, match=r"own\.py: TypeError: read\(\) takes 1 positional argument but 2 were"):
         read("./own.py", folder / "data/raw", 8)
     (folder / "own.py").write_text("def reads(folder, size):\n    return 1\n")
-    with pytest.raises(FedmetaError, match=r"own\.py is no reader: it has no read"):
+    with pytest.raises(FedmetaError, match=r"the reader file .*own\.py has no read"):
         read("./own.py", folder / "data/raw", 8)
     with pytest.raises(FedmetaError, match="there is no reader called 'omniglott'; did you mean 'omniglot'"):
         read("omniglott", folder / "data/raw", 8)
