@@ -143,7 +143,7 @@ def _draw(panels: list[Panel], path: str | os.PathLike) -> None:
 
 
 def _montage(rows: list[list[np.ndarray]]) -> tuple[np.ndarray, list[int]]:
-    """Return (picture, lefts): rows of images on a light background, with frames around them and gaps between the groups.
+    """Return (picture, lefts): rows of images on a light background, with frames around them and gaps between groups.
 
     `lefts` has the first column of pixels of each group.
     """
