@@ -19,7 +19,7 @@ from fedmeta.settings.fields import Rate
 class Options(OneShotOptions):
     alpha: Rate = Field(
         0.95,
-        description="weight of the cross entropy in the loss; that of the distance squared is 1 - alpha",
+        description="weight of the cross entropy in the loss; 1 - alpha for the squared distance to the shared model",
     )
 
 

@@ -32,10 +32,7 @@ class Options(MethodOptions):
         filters = own.model.filters
         most = (filters - 1) / filters**0.5
         if self.deviations >= most:
-            yield (
-                "deviations",
-                f"none of {filters} channels can be that far above their mean: lower it below {most:.2f}",
-            )
+            yield "deviations", f"none of {filters} channels can be that far above the mean: lower it below {most:.2f}"
 
 
 def repair(model: Start, client: Client, options: Options) -> Start:

@@ -60,7 +60,7 @@ def adapted(learner: Learner, start: Start, episode: Episode, names: tuple[int, 
 def details(
     client: EvaluatedClient, learner: Learner, start: Start, iterations: int, unfinished: Unfinished
 ) -> tuple[list[dict[str, Any]], dict[str, Tensor], dict[str, list[int]]]:
-    """Return (rows, episode, groups): what becomes of a model in `iterations` of adaptation.
+    """Return (rows, episode, groups): for a model after `iterations` of adaptation.
 
     `rows` have `COLUMNS`: for every keyed image of every episode and case, whether it is taken for the target class.
     `episode` has, for the first episode of the first case: `support` and `images`, uint8 (n, height, width, channels),

@@ -68,8 +68,8 @@ def ratio(pairs: np.ndarray) -> tuple[float, float]:
 def share_left(rows: pd.DataFrame, first: int) -> pd.DataFrame:
     """Return what is left of the lift at each step from `first` on, as a share of that at `first`, by step.
 
-    `rows`: the metrics of one case. The lift is the mean of both; the columns are `mean` and `half_width` (of the
-    95% interval, as in `ratio`).
+    `rows`: the metrics of one case. The lift is the mean of both metrics'; the columns are `mean` and `half_width`
+    (of the 95% interval, as in `ratio`).
     """
     each = lift(rows[rows.step >= first])
     unit = ["seed"] if each.seed.nunique() > 1 else UNIT
