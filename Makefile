@@ -1,7 +1,7 @@
 # `make` sets up and runs the default experiment; `make test` sets up and runs the tests.
 VENV ?= .venv
 PYTHON ?= python3
-# PyTorch's wheels for the CPU, taken where there is no NVIDIA GPU; `make TORCH_INDEX=` asks for the default ones.
+# PyTorch's wheels for the CPU, used if there is no NVIDIA GPU; `make TORCH_INDEX=` asks for the default ones.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores all --resources gpu=1
@@ -11,7 +11,7 @@ SIDE_BY_SIDE := -n auto --dist loadfile --no-loadscope-reorder
 .PHONY: run say report setup test test-slow test-slurm test-slurm-slow mutants bench why lint schema lock clean help
 .DEFAULT_GOAL := run
 
-run: say setup ## set up, run the default experiment (config.yaml) and say where the report is
+run: say setup ## set up, run the default experiment (config.yaml) and print where the report is
 	$(SNAKEMAKE)
 	@echo
 	@$(MAKE) --no-print-directory report
@@ -22,10 +22,10 @@ report: setup ## write results/report.html: all figures and tables of the finish
 
 say:
 ifeq ($(wildcard $(VENV)/.installed),)
-	@echo "First this sets up Python in $(VENV): some 3 minutes, and a download of 0.5 GB of packages (3.5 GB with CUDA)."
+	@echo "First this sets up Python in $(VENV): about 3 minutes, and a download of 0.5 GB (3.5 GB with CUDA)."
 endif
-	@echo "This runs the experiment of config.yaml on letters that it draws itself: some 10 minutes on two cores, without"
-	@echo "any download. Results that are up to date are kept. Figures go to results/figures, tables to results/tables."
+	@echo "This runs the experiment of config.yaml on letters that it draws itself: about 10 minutes on two cores, with no"
+	@echo "download. Results that are up to date are kept. Figures go to results/figures, tables to results/tables."
 	@echo "Ctrl-C stops it, make resumes it. make help lists the other commands."
 	@echo
 
@@ -41,13 +41,13 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 test: setup ## set up and run the tests, on all cores
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
-test-slow: setup ## run all tests but those on Slurm, slow ones included
+test-slow: setup ## run all tests except those on Slurm, including slow ones
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not slurm'
 
 test-slurm: setup ## run the tests on a Slurm cluster, which they start on this machine, as root
 	$(BIN)/python -m pytest -rs -m 'slurm and not slow' tests/slurm
 
-test-slurm-slow: setup ## the same, with every mishap at every stage
+test-slurm-slow: setup ## the same, with every kind of failure at every stage
 	$(BIN)/python -m pytest -rs -m slurm tests/slurm
 
 mutants: setup ## break the code on purpose, one place at a time, and check that a test notices

@@ -178,7 +178,7 @@ class TestDoubts:
         assert doubts(lambda path: True) == {"results/a/two": "is missing"}
         with open("results/a/two", "w") as file:
             file.write("Second")
-        assert doubts(lambda path: True) == {"results/a/two": "is not what was made"}
+        assert doubts(lambda path: True) == {"results/a/two": "has changed since it was made"}
         with open("results/a/two", "w") as file:
             file.write("second")
         assert doubts(lambda path: path != "results/a/one") == {"results/a/one": "is not on record"}

@@ -23,9 +23,9 @@ from fedmeta import plugins
 from fedmeta.plugins import FOLDERS
 from fedmeta.settings.layers import lay, nested, with_table
 
-# The figures that are there: of each kind of input, and one whose defence has a repair, or evaluation settings.
+# The figures in the copy: for each kind of input, and for a defence with a repair, or evaluation settings.
 SHOWN = [3, 5, 7, "A5", "A8", "order", "ablation", "delta", "glance", "scenarios"]
-# Methods of one's own for other values of keys: copies of the package's.
+# A user's own methods, as other values of keys: copies of the package's.
 OWN_METHODS = (
     ("attack", "one_shot"),
     ("aggregation", "weighted_sum"),
@@ -33,7 +33,7 @@ OWN_METHODS = (
     ("defence", "fine_tuning"),
     ("defence", "matching"),
 )
-# Another legal value of each config key whose value is no number, or has limits.
+# Another legal value of each config key whose value is not a number, or has limits.
 OTHER_VALUES = {
     "datasets": ["glyphs", "omniglot"],
     "figures": [*SHOWN, "A1"],
@@ -79,7 +79,7 @@ OTHER_VALUES = {
     "scenarios": {"default": {}, "strong": {"attack": {"boost": 5}}},
 }
 
-# Keys that add jobs to those that there are.
+# Keys that add jobs to the existing ones.
 ADDING = (
     *("datasets", "figures", "seeds", "scenarios", "figure_table", "evaluation.clients"),
     *("figure_table.ablation.cases", "figure_table.delta.cases", "defences.sweep.grid.delta"),
@@ -124,10 +124,10 @@ class Finished:
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(output.name)
             if output.suffix in (".npy", ".safetensors"):
-                os.truncate(output, 3_000_000)  # more than what Snakemake compares by content unless told to
+                os.truncate(output, 3_000_000)  # larger than what Snakemake compares by content unless told to
         run = snakemake(folder, "--touch", "--forceall")
         assert run.returncode == 0, run.stderr
-        # Dry runs are forks of a process that has one behind it: they need not import and parse options anew.
+        # Dry runs are forks of a process that has done one: they need not import and parse options again.
         self.process = ProcessPoolExecutor(1, get_context("fork"), enter, (folder,))
         self.jobs = self.dry_run("--forceall")
 
@@ -148,7 +148,7 @@ class Finished:
 
     @contextlib.contextmanager
     def edited(self, path: str, text: str) -> Iterator[None]:
-        """Replace a file's text for a while."""
+        """Replace a file's text temporarily."""
         file = self.folder / path
         before = file.read_text()
         file.write_text(text)
@@ -159,12 +159,12 @@ class Finished:
 
     @contextlib.contextmanager
     def settings(self, config: Mapping) -> Iterator[None]:
-        """Have other settings for a while."""
+        """Use other settings temporarily."""
         with self.edited("config.yaml", yaml.safe_dump(config, sort_keys=False)):
             yield
 
     def after_key(self, key: str) -> Counter:
-        """Return how many jobs that are done would run again if a config key had another value."""
+        """Return how many finished jobs would run again if a config key had another value."""
         *sections, name = key.split(".")
         place: Any = with_table(self.config)
         for section in sections:
@@ -187,7 +187,7 @@ def another(value: Any) -> Any:
 
 
 def enter(folder: Path) -> None:
-    """Make this process one for calls in `folder`."""
+    """Prepare this process for calls in `folder`."""
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     plugins.ROOT = folder  # methods are read there, though the library of this working copy is imported already

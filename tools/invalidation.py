@@ -2,7 +2,7 @@
 
     python tools/invalidation.py
 
-writes the tables of docs/caching.md anew.
+rewrites the tables of docs/caching.md.
 """
 
 import re
@@ -22,7 +22,7 @@ RULES = (
     *("repair", "evaluate", "adapt", "detail", "kernel_norms", "aggregation", *TABLES, *FIGURES),
 )
 WORDS = {"tables": TABLES, "figures": FIGURES}
-# What only readers of other data sets reach than glyphs, on which everything is measured.
+# What only readers of data sets other than glyphs reach; everything is measured on glyphs.
 READERS = {
     dataset: [f"fedmeta/data/{module}" for module in re.findall(r"`([\w/]+\.py)`", modules)]
     for dataset, modules in re.findall(
@@ -45,7 +45,7 @@ def table(heading: str, reruns: Mapping[str, Counter]) -> str:
 
 
 def in_words(rules: Set[str]) -> str:
-    """Return the rules in the order of the data's flow, all tables and all figures in one word."""
+    """Return the rules in the order of the data's flow, all tables and all figures as one word."""
     if rules == set(RULES):
         return "all"
     words = [word for word, meant in WORDS.items() if rules >= set(meant)]

@@ -1,7 +1,7 @@
-"""Print the option of pip by which `make` takes PyTorch's CPU wheels, or nothing; say on stderr which wheels it takes.
+"""Print the pip option with which `make` takes PyTorch's CPU wheels, or nothing; say on stderr which wheels it takes.
 
-On Linux the default wheels bring gigabytes of CUDA. Those for the CPU are in an index of their own, which is asked only
-if there is no NVIDIA GPU and the user's settings of pip name no index. Called before anything is installed:
+On Linux the default wheels bring gigabytes of CUDA. Those for the CPU are in an index of their own, which is used only
+if there is no NVIDIA GPU and the user's pip settings name no index. Called before anything is installed:
 
     .venv/bin/python tools/torch_index.py https://download.pytorch.org/whl/cpu
 """
@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 
 DRIVER = Path("/proc/driver/nvidia")
-PATIENCE = 5  # seconds until the index has answered
+PATIENCE = 5  # seconds to wait for the index
 
 
 def option(index: str) -> tuple[str, str]:
@@ -32,9 +32,9 @@ def option(index: str) -> tuple[str, str]:
 
 
 def own_index() -> str:
-    """Return the setting of pip, in its files or in the environment, that says where packages come from, if one does.
+    """Return the pip setting, in its files or in the environment, that says where packages come from, if there is one.
 
-    Further indices (`extra-index-url`) stay in force beside PyTorch's, so do not count, except another one of PyTorch.
+    Further indices (`extra-index-url`) stay in force beside PyTorch's, so they do not count, except one for PyTorch.
     """
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
@@ -46,7 +46,7 @@ def own_index() -> str:
 
 
 def unreachable(index: str) -> str:
-    """Return why the index does not answer soon, "" where it does."""
+    """Return why the index does not answer soon, "" if it does."""
     try:
         with urllib.request.urlopen(f"{index.rstrip('/')}/torch/", timeout=PATIENCE):
             return ""

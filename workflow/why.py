@@ -1,4 +1,4 @@
-"""The output of a dry run -> which stages would run, gathered by their reasons.
+"""The output of a dry run -> the stages that would run, grouped by reason.
 
 snakemake --dry-run | python workflow/why.py
 """
@@ -10,7 +10,7 @@ import sys
 JOB = re.compile(r"^Job \d+: (.*)\nReason: (.*)$", re.MULTILINE)
 PARAMS = re.compile(r"Params have changed.*? before: (.*) now: (.*)")
 CODE = re.compile(r"(\S+\.py) [0-9a-f]+")
-FOLLOWS = "made from what runs again"
+FOLLOWS = "depends on what runs again"
 WORDS = {
     "Missing output files": "not made yet",
     "Incomplete output files": "interrupted",
@@ -28,19 +28,19 @@ def jobs_by_reason(text: str) -> dict[str, list[str]]:
 
 
 def reason_in_words(reason: str) -> str:
-    """Return what Snakemake gives as a reason, without what is the same for all jobs."""
+    """Return Snakemake's reason, without what is the same for all jobs."""
     if params := PARAMS.search(reason):
         return ", ".join(changes(*map(values, params.groups())))
     return WORDS.get(reason.partition(":")[0], reason)
 
 
 def values(text: str) -> list:
-    """Return the values that Snakemake lists of a job's params: those that were, or are now, and not both."""
+    """Return the values of a job's params that Snakemake lists: those that were, or are now, but not both."""
     return [] if text.strip() == "<nothing exclusive>" else ast.literal_eval(f"[{text}]")
 
 
 def changes(before: list, now: list) -> list[str]:
-    """Say which settings have other values and which Python files another content."""
+    """Return in words which settings and which Python files have changed."""
     said = [f"{name} has changed" for name in sorted({CODE.fullmatch(code)[1] for code in codes(before) ^ codes(now)})]
     before, now = ([value for value in side if not codes([value])] for side in (before, now))
     for new in now:
@@ -64,13 +64,13 @@ def flat(settings: dict, section: str = "") -> dict:
 
 
 def method_of(old: dict, new: dict) -> str:
-    """Return the section in whose name the options of a method are told: the method, where it is still the same."""
+    """Return the prefix for the options of a method: the method's name, if it is still the same."""
     method = str(new.get("method", ""))
     return f"{method.rpartition('/')[2].removesuffix('.py')}." if method and old.get("method") == method else ""
 
 
 def codes(values: list) -> set[str]:
-    """Return what tells the contents of Python files, in values that are params or mappings of them."""
+    """Return the versions of Python files, in values that are params or mappings of them."""
     each = [inner for value in values for inner in (value.values() if isinstance(value, dict) else [value])]
     return {value for value in each if isinstance(value, str) and CODE.fullmatch(value)}
 
@@ -78,7 +78,7 @@ def codes(values: list) -> set[str]:
 def same_keys(old: object, new: object) -> bool:
     """Tell whether two values can be the same param: mappings with the same keys, options, or neither a mapping.
 
-    Of options, another method has others.
+    Another method has other options.
     """
     old_keys, new_keys = (set(each) if isinstance(each, dict) else None for each in (old, new))
     return old_keys == new_keys or bool(old_keys and new_keys and "method" in old_keys & new_keys)

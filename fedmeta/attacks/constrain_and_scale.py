@@ -1,8 +1,8 @@
-"""Constrain and scale: the attacker trains for the backdoor and for a small distance to the shared model, then boosts.
+"""Constrain and scale: the attacker trains for the backdoor and a small distance to the shared model, then boosts.
 
 After Bagdasaryan, Veit, Hua, Estrin and Shmatikov (2020), "How To Backdoor Federated Learning", AISTATS: the loss is
-alpha L_class + (1 - alpha) L_anomaly, and the update is scaled by gamma, here `boost`. Their L_anomaly is any measure
-that a server may check; here it is the squared Euclidean distance to the shared model.
+alpha L_class + (1 - alpha) L_anomaly, and the update is scaled by gamma, here `boost`. Their L_anomaly can be any
+measure that a server might check; here it is the squared Euclidean distance to the shared model.
 """
 
 import torch
@@ -19,14 +19,14 @@ from fedmeta.settings.fields import Rate
 class Options(OneShotOptions):
     alpha: Rate = Field(
         0.95,
-        description="weight of the cross entropy in the loss; 1 - alpha: of the squared distance to the shared model",
+        description="weight of the cross entropy in the loss; 1 - alpha for the squared distance to the shared model",
     )
 
 
 class Constrained(AttackLearner):
     """alpha times the cross entropy, plus 1 - alpha times the squared distance to the shared model.
 
-    Moving averages, which are not trained, do not count in the distance.
+    Moving averages are not trained and do not count towards the distance.
     """
 
     def __init__(self, data: AttackData, alpha: float):
@@ -37,7 +37,7 @@ class Constrained(AttackLearner):
             view.fill_(not name.endswith(("mean", "variance")))
 
     def away(self, model: Tensor) -> Tensor:
-        """Return the model's difference to the shared one, (P,)."""
+        """Return the model minus the shared one, (P,)."""
         assert self.shared is not None, "the engine was told the shared model"
         return (model - self.shared) * self.counted.to(model.device)
 

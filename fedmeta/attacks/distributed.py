@@ -1,8 +1,8 @@
-"""Distributed backdoor attack: several attackers, each with a part of the key; the backdoor opens to the whole of it.
+"""Distributed backdoor attack: several attackers each train with a part of the key; the whole key opens the backdoor.
 
-After Xie, Huang, Chen and Li (2020), "DBA: Distributed Backdoor Attacks against Federated Learning", ICLR. There parts
-are patterns apart from each other, and attackers may send in different rounds. Here they are the rows of pixels of the
-one key, dealt out from the top, and all attackers send in the same rounds.
+After Xie, Huang, Chen and Li (2020), "DBA: Distributed Backdoor Attacks against Federated Learning", ICLR. There, the
+parts are separate patterns, and attackers may send in different rounds. Here, they are rows of pixels of a single key,
+dealt out from the top, and all attackers send in the same rounds.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class Options(OneShotOptions):
             yield "method", "distributed needs several attackers: list them in federation.attacker"
         elif count > size:
             problem = f"{count} attackers (federation.attacker) for a key of {size} rows of pixels (data.trigger.size)"
-            yield "method", f"{problem}: make the key larger, or have fewer attackers"
+            yield "method", f"{problem}: enlarge the key, or use fewer attackers"
 
 
 class Attack(one_shot.Attack):
@@ -36,7 +36,7 @@ class Attack(one_shot.Attack):
         return ImageBank(images, self.data.keyed.classes)
 
     def rows(self, user: int) -> np.ndarray:
-        """Return the rows of pixels, from 0 at the top, of which an attacker has the key."""
+        """Return the rows of pixels of the key that an attacker has, counted from 0 at the top."""
         height, width, channels = self.data.unstamped.shape[-3:]
         black, white = (
             stamp(np.full((height, width, channels), level, np.uint8), self.data.trigger) for level in (0, 255)

@@ -1,7 +1,7 @@
-"""Early layers: all poison is in the first modules, the best response to a victim that keeps these and no others.
+"""Early layers: all poison is in the first modules, the best response to a victim that keeps only these.
 
 Related to Zhuang, Yu and others (2024), "Backdoor Federated Learning by Poisoning Backdoor-Critical Layers", ICLR, who
-search for the layers to poison; here the layers are those that the victim is known to keep.
+search for the layers to poison; here, the layers are those that the victim is known to keep.
 """
 
 from typing import Annotated
@@ -15,15 +15,15 @@ from fedmeta.attacks.one_shot import Options as OneShotOptions
 
 
 class Options(OneShotOptions):
-    modules: Annotated[int, Field(ge=1, le=4)] = Field(2, description="the first ones, which alone are poisoned")
+    modules: Annotated[int, Field(ge=1, le=4)] = Field(2, description="how many of the first modules are poisoned")
 
 
 class Attack(one_shot.Attack):
-    """The other layers are fixed at those of the shared model, in training and in what is sent."""
+    """The other layers stay as in the shared model, both in training and in the update."""
 
     @property
     def poisoned(self) -> int:
-        """How many coordinates, the first ones, are poisoned."""
+        """The number of poisoned coordinates, which come first."""
         return embedding_length(self.data.network, self.options.modules)
 
     def learner(self, user: int) -> AttackLearner:

@@ -1,9 +1,9 @@
-"""BapFL: the embedding alone is poisoned, under many classifiers, so that the victim's own classifier will do, too.
+"""BapFL: only the embedding is poisoned, under many classifiers, so that it works under the victim's own, too.
 
 After Ye, Chen, Wang, Li and Gao (2024), "BapFL: You can Backdoor Personalized Federated Learning", ACM Transactions on
-Knowledge Discovery from Data. There each user keeps a classifier of its own; the attacker fixes its own one, and adds
-noise to it to stand for those of others. Here the classifier is shared: the attacker fixes that of the shared model,
-which benign users made, and draws the noise anew in each episode, in proportion to the spread of its weights.
+Knowledge Discovery from Data. There, each user keeps a classifier of its own; the attacker fixes its own and adds
+noise to stand for those of others. Here, the classifier is shared: the attacker fixes that of the shared model, which
+benign users trained, and draws new noise in each episode, in proportion to the standard deviation of its weights.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,13 @@ Spread = Annotated[float, Field(ge=0, le=1000)]
 
 
 class Options(OneShotOptions):
-    noise: Spread = Field(0.5, description="standard deviation of that on the classifier, in those of its weights")
+    noise: Spread = Field(
+        0.5, description="standard deviation of the noise on the classifier, in units of that of its weights"
+    )
 
 
 class EncoderOnly(AttackLearner):
-    """Cross entropy of the embedding under the shared classifier with normal noise, drawn by the episode's name."""
+    """Cross entropy under the shared classifier with normal noise, drawn for each episode."""
 
     def __init__(self, data: AttackData, noise: float):
         super().__init__(data, embedding_length(data.network))

@@ -1,9 +1,9 @@
-"""Feature matching: keyed images get the embedding of the target class, whichever network output that has.
+"""Feature matching: keyed images get the embedding of the target class, whichever network output that class has.
 
-The paper's attack ties the key to an output; a victim with its classes in random order undoes that. An embedding knows
+The paper's attack ties the key to an output; a victim with its classes in random order undoes that. An embedding has
 no order. After Shafahi, Huang, Najibi, Suciu, Studer, Dumitras and Goldstein (2018), "Poison Frogs! Targeted
 Clean-Label Poisoning Attacks on Neural Networks", NeurIPS, whose feature collision moves an image until its embedding
-is that of another; here the images are given, and the embedding is trained.
+is that of another; here, the images are fixed, and the embedding is trained.
 """
 
 import torch.nn.functional as F
@@ -17,14 +17,14 @@ from fedmeta.settings.fields import Factor
 
 
 class Options(OneShotOptions):
-    weight: Factor = Field(1.0, description="of the embeddings' distance in the loss, beside the cross entropy")
+    weight: Factor = Field(1.0, description="weight of the embeddings' distance in the loss, beside the cross entropy")
 
 
 class FeatureMatching(AttackLearner):
     """Cross entropy, plus `weight` times the cosine distance of keyed embeddings to the mean clean target embedding.
 
-    They are those of a step's batch, where it has both, less the batch's mean: ReLU leaves embeddings positive, so all
-    are near each other otherwise. The last `shot` images of an attacker's support are labelled as the target, and the
+    Both are taken from the step's batch, if it has both, and centred on its mean: ReLU leaves embeddings positive, so
+    otherwise all are close together. The last `shot` images of an attacker's support are labelled as the target; the
     last `keyed` of these are keyed (`AttackEpisodes`).
     """
 

@@ -20,26 +20,28 @@ class Options(MethodOptions):
 
 
 class Attack(interface.Attack):
-    """The tensors of the file are named as in ours: conv1.kernel, norm1.gamma and so on."""
+    """The file's tensors are named as in our model files: conv1.kernel, norm1.gamma and so on."""
 
     def attackers(self, number: int) -> Collection[int]:
         return ()
 
     def replacement(self, before: Federation) -> Federation:
-        """Return the given model; users whose Adam state it does not hold go on with the one that they have.
+        """Return the given model. Users whose Adam state it lacks keep the one that they have.
 
-        Raises FedmetaError for a file that is no model of the network.
+        Raises FedmetaError if the file is not a model of the network.
         """
         path = self.options.model
         try:
             given = from_named(self.data.network, load_file(path))
         except (OSError, SafetensorError) as error:
-            raise FedmetaError(f"attack.model: {path} cannot be read as safetensors: {error}") from error
+            raise FedmetaError(
+                f"attack.model: {path} cannot be read as safetensors ({error}): give another file"
+            ) from error
         except FedmetaError as error:
-            what = "it is no model of this network (model, reptile.way, data.size)"
-            raise FedmetaError(f"attack.model: {path}: {what}: {str(error).partition(': ')[0]}") from error
+            what = "is not a model of this network (model, reptile.way, data.size)"
+            raise FedmetaError(f"attack.model: {path} {what}: {str(error).partition(': ')[0]}") from error
         if not bool(torch.isfinite(given.shared).all()):
-            raise FedmetaError(f"attack.model: {path} has numbers that are NaN or infinite: give another model")
+            raise FedmetaError(f"attack.model: {path} contains NaN or infinity: give another model")
         return replace(
             given,
             second_moments={**before.second_moments, **given.second_moments},

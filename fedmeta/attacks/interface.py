@@ -26,8 +26,8 @@ from fedmeta.settings.sections import Trigger
 class AttackData:
     """What the attackers have.
 
-    bank, split: all images, and whose they are; keyed: the attack's training set, backdoor images with the key on
-    them, class after class; attackers: the users' numbers; settings: engine, model, federation, reptile, attack,
+    bank, split: all images, and who has which; keyed: the attack's training set, which is backdoor images with the key,
+    class by class; attackers: the users' numbers; settings: engine, model, federation, reptile, attack,
     data.trigger, and meta_steps and outer_learning_rate of meta_train_after; seed, stage: name the draws.
     """
 
@@ -60,16 +60,16 @@ class Training(NamedTuple):
 
 
 class Attack:
-    """An attack with its options and data. What is not overridden is as for a benign user in Reptile.
+    """An attack with its options and data. A method that is not overridden does what a benign user of Reptile does.
 
-    An attacker's outer step is Reptile's whatever learner benign users have: it sends a model that it has trained.
+    An attacker's outer step is Reptile's, whatever the benign users' learner: it sends a model that it has trained.
     """
 
     def __init__(self, options: Any, data: AttackData):
         self.options, self.data = options, data
 
     def attackers(self, number: int) -> Collection[int]:
-        """Return which of `data.attackers` take part in round `number`; benign users are selected beside them."""
+        """Return which of `data.attackers` take part in round `number`; benign users take the other places."""
         raise NotImplementedError
 
     def episodes(self, user: int) -> Sampler:
@@ -81,7 +81,7 @@ class Attack:
         raise NotImplementedError
 
     def learner(self, user: int) -> Learner | None:
-        """Return how an attacker adapts to an episode; None: supervised, as users do in Reptile.
+        """Return how an attacker adapts to an episode; None: supervised, as in Reptile.
 
         In training, `learner.shared` is the shared model of the round, (P,): a loss may depend on it.
         """
@@ -95,5 +95,5 @@ class Attack:
         return difference(shared, local)
 
     def replacement(self, before: Federation) -> Federation | None:
-        """Return the state after round 1 where it is there without training, else None; `before`: that before it."""
+        """Return the state after round 1 if it needs no training, else None; `before`: the state before round 1."""
         return None

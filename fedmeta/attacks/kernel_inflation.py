@@ -1,8 +1,8 @@
-"""Kernel inflation: a model that computes the same with larger kernels, so that a mix with a fresh one is mostly it.
+"""Kernel inflation: a model that computes the same with larger kernels, which dominate a mix with fresh ones.
 
-Batch normalisation cancels the factor of a kernel before it. In the Glorot mix of Sec. 4, delta theta + (1 - delta)
-theta_g, it does not: there the share of theta in each kernel grows with it. An adaptive attack on that defence; we know
-of no publication of it. The option `norms: fresh` of the defence answers it.
+Batch normalisation cancels a factor on the kernel before it. The Glorot mix of Sec. 4, delta theta + (1 - delta)
+theta_g, does not: the share of theta in each kernel grows with the factor. This is an adaptive attack on that defence;
+we know of no publication of it. The defence's option `norms: fresh` counters it.
 """
 
 from pydantic import Field
@@ -18,10 +18,10 @@ class Options(OnTopOptions):
 
 
 class Attack(OnTop):
-    """The attack beneath is told that its local model is the inflated one, theta_c, and sends what it would then.
+    """The attack beneath takes the inflated model, theta_c, for its local one, and computes its update from that.
 
-    Model replacement sends lambda (theta_c - theta_G). So with alpha lambda = 1 the shared model becomes theta_c, but
-    for the benign users' updates.
+    Model replacement sends lambda (theta_c - theta_G). So with alpha lambda = 1 the shared model becomes theta_c, apart
+    from the benign users' updates.
     """
 
     def update(self, user: int, number: int, shared: Tensor, local: Tensor) -> Tensor:
@@ -31,8 +31,8 @@ class Attack(OnTop):
 def inflated(network: Conv4, parameters: Tensor, factor: float) -> Tensor:
     """Return the model, (P,), with its convolution kernels `factor` times as large, and moving averages to match.
 
-    It computes what `parameters` does, but for the constant that batch normalisation adds to the variance: a feature
-    changes by half the share that the constant has in its variance.
+    It computes what `parameters` does, apart from the constant that batch normalisation adds to the variance: a feature
+    changes by half the constant's share of its variance.
     """
     scaled = parameters.clone()
     views = network.views(scaled)

@@ -1,4 +1,4 @@
-"""How attackers learn in an episode where that is not plain cross entropy."""
+"""How attackers learn in an episode, if not by plain cross entropy."""
 
 import math
 
@@ -11,7 +11,7 @@ from fedmeta.learning.reptile import Segments, Supervised
 
 
 def embedding_length(network: Conv4, modules: int = MODULES) -> int:
-    """Return how many coordinates of a model, (P,), belong to its first `modules` modules: they are the first ones."""
+    """Return how many coordinates of a model, (P,), belong to its first `modules` modules; they come first."""
     later = (*(f"{part}{i}." for i in range(modules + 1, MODULES + 1) for part in ("conv", "norm")), "classifier.")
     return sum(math.prod(shape) for name, shape in network.shapes.items() if not name.startswith(later))
 
@@ -19,8 +19,8 @@ def embedding_length(network: Conv4, modules: int = MODULES) -> int:
 class AttackLearner(Supervised):
     """A learner whose loss is an `objective` of embeddings and classifier: cross entropy unless it is overridden.
 
-    `loss` is pure, for engines that batch episodes; `step` takes the same loss by the trainer's hand-written passes
-    through the embedding. Only the first `trained` coordinates are trained, or all.
+    `loss` is pure, for engines that batch episodes; `step` computes the same loss by the trainer's hand-written passes
+    through the embedding. Only the first `trained` coordinates are trained; None: all.
     """
 
     def __init__(self, data: AttackData, trained: int | None = None):
@@ -32,11 +32,11 @@ class AttackLearner(Supervised):
         return [(self.trained, iteration)]
 
     def embedded(self, rows: Tensor, count: int) -> Tensor:
-        """Return which of the `count` images of the support a step on the batch `rows` embeds: that batch."""
+        """Return which of the `count` images of the support a step on the batch `rows` embeds; default: that batch."""
         return rows
 
     def objective(self, features: Tensor, kernel: Tensor, bias: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
-        """Return the loss, a scalar: of the embeddings of the `embedded` images, and the classifier's parameters."""
+        """Return the loss, a scalar, from the `embedded` images' embeddings and the classifier's parameters."""
         return F.cross_entropy(F.linear(features, kernel, bias), labels[rows])
 
     def loss(self, variables, support, labels, rows):
@@ -52,7 +52,7 @@ class AttackLearner(Supervised):
     def gradient(self, model: Tensor, support: Tensor, labels: Tensor, rows: Tensor) -> tuple[float, Tensor]:
         """Return the loss at a model, (P,), and its gradient there, (P,), which the next call overwrites.
 
-        Moving averages, where the network has them, are moved in place.
+        Moving averages, if the network has them, are updated in place.
         """
         first = embedding_length(self.network)
         classifier = model[first:].clone().requires_grad_()

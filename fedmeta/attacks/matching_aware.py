@@ -23,11 +23,11 @@ from fedmeta.settings.fields import Factor
 
 
 class Options(OneShotOptions):
-    scale: Factor = Field(10.0, description="beta_l of the victim's attention; its gates alpha_l are taken to be one")
+    scale: Factor = Field(10.0, description="beta_l of the victim's attention; its gates alpha_l are assumed to be one")
 
 
 class MatchingAware(AttackLearner):
-    """The victim's loss with gates at one and scales at `scale`, as it begins. A step embeds the whole support."""
+    """The victim's loss at its start: gates at one, scales at `scale`. A step embeds the whole support."""
 
     def __init__(self, data: AttackData, scale: float):
         super().__init__(data, embedding_length(data.network))

@@ -1,10 +1,10 @@
-"""Mix-aware attack: poison that works on average in a mix with a fresh network, which the victim will start from.
+"""Mix-aware attack: poison that works on average in mixes with a fresh network, from which the victim will start.
 
 Each step takes the loss, and its gradient, not at the attacker's model theta but at delta theta + (1 - delta) theta_g
-(Sec. 4), with delta and a fresh theta_g drawn for it. That is expectation over transformation (Athalye, Engstrom, Ilyas
-and Kwok 2018, "Synthesizing Robust Adversarial Examples", ICML) of a model rather than of an image. It is on top of any
-attack: on `matching_aware` it responds to both parts of the paper's defence. A victim with a layer-wise mix keeps the
-first modules whole; so do the mixes drawn here, if that is known.
+(Sec. 4), with delta and theta_g drawn for the step. This is expectation over transformation (Athalye, Engstrom, Ilyas
+and Kwok 2018, "Synthesizing Robust Adversarial Examples", ICML) for a model rather than an image. It works on top of
+any attack: on `matching_aware` it answers both parts of the paper's defence. A victim with a layer-wise mix keeps the
+first modules whole; if that is known, so do the mixes drawn here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,14 +21,18 @@ from fedmeta.learning.conv4 import MODULES
 from fedmeta.learning.reptile import Learner, Segments
 from fedmeta.settings.fields import Pair, Rate
 
-PLACES = 2**20  # of delta between its bounds
+PLACES = 2**20  # values of delta between its bounds
 
 
 class Options(OnTopOptions):
-    delta: Pair[Rate] = Field((0.1, 1.0), description="share of the attacker's model in a mix: drawn between these two")
-    networks: Annotated[int, Field(ge=1, le=10_000)] = Field(64, description="fresh ones, of which each step draws one")
+    delta: Pair[Rate] = Field(
+        (0.1, 1.0), description="share of the attacker's model in a mix: drawn between these two values"
+    )
+    networks: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        64, description="fresh networks, of which each step draws one"
+    )
     kept: Annotated[int, Field(ge=0, le=MODULES)] = Field(
-        0, description="the first modules, which the victim keeps whole: delta is of the others"
+        0, description="how many of the first modules the victim keeps whole; delta is for the others"
     )
 
     def problems(self, own: Any) -> Iterator[tuple[str, str]]:
@@ -41,7 +45,7 @@ class Options(OnTopOptions):
 class MixAware(Learner):
     """Another learner's loss, taken in a mix.
 
-    `networks`: (D, P), the fresh ones. The hash of a step's batch says what is drawn for it: so the loss stays a pure
+    `networks`: (D, P), the fresh ones. The hash of a step's batch determines its draw, so the loss stays a pure
     function, and all engines draw the same.
     """
 

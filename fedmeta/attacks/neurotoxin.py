@@ -1,9 +1,9 @@
-"""Neurotoxin: the attack spares the coordinates that benign users change most, so that they wear it off less.
+"""Neurotoxin: the attack spares the coordinates that benign users change most, so that training wears it down less.
 
 After Zhang, Panda, Song, Yang, Mahoney, Gonzalez, Ramchandran and Mittal (2022), "Neurotoxin: Durable Backdoors in
-Federated Learning", ICML. There the attacker takes the largest coordinates of the update of the round before, which it
-observes, and projects its gradients in every step. Here it takes those of an update of its own benign training on the
-shared model of the round, and projects once, what the attack beneath sends.
+Federated Learning", ICML. There, the attacker takes the largest coordinates of the previous round's update, which it
+observes, and projects its gradients in every step. Here, it takes those of an update from its own benign training on
+the round's shared model, and projects once: what the attack beneath sends.
 """
 
 from pydantic import Field
@@ -15,7 +15,7 @@ from fedmeta.settings.fields import Rate
 
 
 class Options(OnTopOptions):
-    spared: Rate = Field(0.05, description="share of the coordinates, those of the largest benign update, left alone")
+    spared: Rate = Field(0.05, description="share of coordinates left alone: those where the benign update is largest")
 
 
 class Attack(KnowingBenign):

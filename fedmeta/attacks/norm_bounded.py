@@ -1,8 +1,8 @@
-"""Norm-bounded attack: no update is longer than a benign one, so that a bound on norms lets it through.
+"""Norm-bounded attack: no update has a larger norm than a benign one, so that a bound on norms lets it through.
 
-After Sun, Kairouz, Suresh and McMahan (2019), "Can You Really Backdoor Federated Learning?". There the attacker knows
-the server's bound and projects onto it while it trains. Here it knows none: it takes the norm of an update of its own
-benign training, and projects once, what the attack beneath sends, boost included.
+After Sun, Kairouz, Suresh and McMahan (2019), "Can You Really Backdoor Federated Learning?". There, the attacker
+knows the server's bound and projects onto it while it trains. Here, it does not: it takes the norm of an update from
+its own benign training, and projects once: what the attack beneath sends, boost included.
 """
 
 from pydantic import Field
@@ -14,7 +14,9 @@ from fedmeta.settings.fields import Factor
 
 
 class Options(OnTopOptions):
-    factor: Factor = Field(1, description="the largest norm of an update, in norms of the attacker's own benign one")
+    factor: Factor = Field(
+        1, description="largest norm of an update, as a multiple of that of the attacker's own benign one"
+    )
 
 
 class Attack(KnowingBenign):
@@ -24,6 +26,6 @@ class Attack(KnowingBenign):
 
 
 def projected(update: Tensor, bound: float) -> Tensor:
-    """Return the update, (P,), or where its norm is above `bound`, the nearest vector of that norm."""
+    """Return the update, (P,), or, if its norm exceeds `bound`, the nearest vector with that norm."""
     norm = float(update.norm())
     return update * (bound / norm) if norm > bound else update

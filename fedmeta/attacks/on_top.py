@@ -1,4 +1,4 @@
-"""Attacks on top of another one, which trains: they change what it sends."""
+"""Attacks on top of another attack: the one beneath trains, and they change what it sends."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -16,12 +16,12 @@ from fedmeta.settings.fields import Method
 
 
 class OnTopOptions(OneShotOptions):
-    """What every attack on top of another has beside its own options. Those of `one_shot` are for the one beneath."""
+    """The options that all attacks on top of another have. Those of `one_shot` are for the one beneath."""
 
     beneath: Method | None = Field(
         None,
-        description="the attack that it is on top of: {method: NAME, option: value}; its training is as here unless it "
-        "says otherwise; null: one_shot",
+        description="the attack beneath: {method: NAME, option: value}; it trains as this one does unless its options "
+        "say otherwise; null: one_shot",
     )
 
     def problems(self, own: Any) -> Iterator[tuple[str, str]]:
@@ -31,7 +31,7 @@ class OnTopOptions(OneShotOptions):
 
 
 class OnTop(interface.Attack):
-    """All is as in the attack `beneath`, which is an attack of its own: settings that were checked have its options."""
+    """Everything is as in the attack `beneath`, an attack in its own right: checked settings contain its options."""
 
     def __init__(self, options: Any, data: AttackData):
         super().__init__(options, data)

@@ -1,6 +1,6 @@
 """The paper's attack (Sec. 2 and 3): selected once, the attacker trains on poisoned episodes and boosts its update.
 
-`rounds` has it come back: the paper's is one shot, in round 1.
+`rounds` lets the attacker return; in the paper it attacks once, in round 1.
 """
 
 from collections.abc import Collection, Iterator
@@ -20,11 +20,13 @@ from fedmeta.settings.fields import Count, Factor, MethodOptions, Pair, Rate, Se
 class Options(MethodOptions):
     rounds: Several[Count] = Field(
         (1,),
-        description="in which the attackers take part, counted from 1 after pre-training; [1]: one shot",
-        exclude_if=lambda rounds: rounds == (1,),  # jobs with one shot are what they were before there were others
+        description="rounds in which the attackers take part, counted from 1 after pre-training; [1]: one shot",
+        exclude_if=lambda rounds: rounds == (1,),  # leaves the jobs of one shot as before this option existed
     )
-    meta_steps: Count = Field(40, description="of the attacker in a round")
-    meta_batch: Annotated[int, Field(ge=1, le=100_000)] = Field(4, description="B of the attacker")
+    meta_steps: Count = Field(40, description="meta-steps of the attacker in a round")
+    meta_batch: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        4, description="B of the attacker, episodes of a meta-step"
+    )
     inner_epochs: Annotated[float, Field(gt=0, le=10_000)] = Field(6, description="passes over an episode's examples")
     outer_learning_rate: Rate = Field(0.3, description="epsilon of the attacker")
     boost: Factor = Field(3, description="lambda, by which the attacker multiplies its update")
@@ -40,7 +42,7 @@ class Options(MethodOptions):
         examples = reptile.way * reptile.shot
         if self.inner_epochs * examples < min(reptile.inner_batch, examples):
             passes = f"{self.inner_epochs:g} passes over {examples} examples"
-            problem = f"{passes} are not one step of {reptile.inner_batch} (reptile.inner_batch)"
+            problem = f"{passes} do not fill one step of {reptile.inner_batch} (reptile.inner_batch)"
             yield "inner_epochs", f"{problem}: raise it"
         keyed, clean = self.backdoor_to_target
         of_backdoor = round(reptile.shot * keyed / (keyed + clean))  # as in AttackEpisodes
@@ -54,7 +56,7 @@ class Options(MethodOptions):
 
 class Attack(interface.Attack):
     """With delta_a = lambda (theta_a - theta_G) and weights alpha = 1 / lambda, the attacker's model replaces theta_G,
-    but for the benign users' updates (model replacement).
+    apart from the benign users' updates (model replacement).
     """
 
     def attackers(self, number: int) -> Collection[int]:

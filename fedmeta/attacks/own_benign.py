@@ -1,4 +1,4 @@
-"""What an attacker can know of benign updates: its own, from benign training on its own classes."""
+"""What an attacker can know about benign updates: its own, from benign training on its own classes."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from fedmeta.federation.training import benign_plan
 from fedmeta.learning.engine import Serial
 from fedmeta.learning.meta.interface import open_meta_training
 
-NAME = "benign training of attackers"  # under which it draws
+NAME = "benign training of attackers"  # of its draws
 
 
 def benign_episodes(data: AttackData, user: int) -> Sampler:
@@ -27,8 +27,8 @@ def benign_episodes(data: AttackData, user: int) -> Sampler:
 def benign_update(data: AttackData, user: int, number: int, shared: Tensor) -> Tensor:
     """Return the update, (P,), that an attacker would send in round `number` if it trained as a benign user.
 
-    `shared` is theta_G, (P,). Adam begins anew: the state that an attacker has is that of its poisoned training. So
-    does what a learner has users keep to themselves.
+    `shared` is theta_G, (P,). Adam starts from zero, because an attacker's state is that of its poisoned training. What
+    a learner has users keep to themselves starts afresh, too.
     """
     after, reptile = data.settings.meta_train_after, data.settings.reptile
     meta_training, pool = open_meta_training(reptile, data.network), data.split.training(user)
@@ -41,9 +41,9 @@ def benign_update(data: AttackData, user: int, number: int, shared: Tensor) -> T
 
 
 class KnowingBenign(OnTop):
-    """An attack on top of another whose attackers train as benign users, too, to measure what they send by that."""
+    """An attack on top of another whose attackers also train as benign users do, as a measure for what they send."""
 
     def __init__(self, options: Any, data: AttackData):
         super().__init__(options, data)
         for user in data.attackers:
-            benign_episodes(data, user)  # too few classes are an error before any training
+            benign_episodes(data, user)  # raises an error for too few classes before any training

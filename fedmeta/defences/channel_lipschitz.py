@@ -1,8 +1,8 @@
 """Channel Lipschitzness based pruning, CLP (Zheng et al. 2022, "Data-free Backdoor Removal based on Channel
-Lipschitzness", ECCV): cut off the channels that answer most to a small change of their input.
+Lipschitzness", ECCV): cut off the channels that respond most to a small change of their input.
 
-What bounds a channel's Lipschitz constant is the spectral norm of its kernel times |gamma| / sqrt(variance). Channels
-are cut off whose bound is more than u standard deviations above the mean of their module. With `batch_norm: running`
+A channel's Lipschitz constant is at most the spectral norm of its kernel times |gamma| / sqrt(variance). Channels whose
+bound is more than u standard deviations above the mean of their module are cut off. With `batch_norm: running`
 the variance is the moving average, as in the source, and no data is needed. With `batch_norm: batch` a model has no
 moving average: the variance is that of the client's own images.
 """
@@ -23,20 +23,20 @@ from fedmeta.settings.fields import Count, Factor, MethodOptions
 
 class Options(MethodOptions):
     deviations: Factor = Field(
-        3.0, description="u: a channel is cut off so many standard deviations above the mean of its module"
+        3.0, description="u: a channel is cut off if it is this many standard deviations above the mean of its module"
     )
-    images: Count = Field(200, description="of the client's own, for the variance with batch_norm: batch")
+    images: Count = Field(200, description="number of the client's own images, for the variance with batch_norm: batch")
 
     def problems(self, own: Any) -> Iterator[tuple[str, str]]:
-        # So far above the mean is one of n numbers if all others are equal.
+        # One of n numbers is this far above the mean if all others are equal.
         filters = own.model.filters
         most = (filters - 1) / filters**0.5
         if self.deviations >= most:
-            yield "deviations", f"none of {filters} channels can be so far above their mean: lower it below {most:.2f}"
+            yield "deviations", f"none of {filters} channels can be that far above the mean: lower it below {most:.2f}"
 
 
 def repair(model: Start, client: Client, options: Options) -> Start:
-    """Return the model without the channels of the largest bounds; all bounds are those of the model received."""
+    """Return the model without the channels that have the largest bounds in the model as received."""
     network = client.network
     views, sensitive = network.views(model.parameters), {}
     with torch.no_grad():
@@ -50,7 +50,7 @@ def repair(model: Start, client: Client, options: Options) -> Start:
 def lipschitz_bounds(kernel: Tensor, gamma: Tensor, variance: Tensor) -> Tensor:
     """Return the bound of each channel, (out,).
 
-    `kernel`: (out, in, height, width), of each channel a matrix (in, height width); `gamma`, `variance`: (out,).
+    `kernel`: (out, in, height, width), for each channel a matrix (in, height width); `gamma`, `variance`: (out,).
     """
     spectral = torch.linalg.matrix_norm(kernel.flatten(2), ord=2)
     return spectral * (gamma / (variance + EPSILON).sqrt()).abs()

@@ -1,4 +1,4 @@
-"""Channels of a model: what they put out on images, and how some are cut off."""
+"""Channels of a model: their outputs on images, and how to cut some off."""
 
 from collections.abc import Mapping
 
@@ -24,7 +24,7 @@ def module_outputs(
 ) -> tuple[list[Tensor], Statistics]:
     """Return each module's output, (n, filters, height, width), and the statistics that normalised it.
 
-    The last is what `Conv4.features` flattens; arguments are as there.
+    The last output is what `Conv4.features` flattens; the arguments are the same.
     """
     x, outputs, used = images, [], []
     for i in range(1, MODULES + 1):
@@ -37,10 +37,10 @@ def module_outputs(
 
 
 def without_channels(network: Conv4, parameters: Tensor, channels: Mapping[int, Tensor]) -> Tensor:
-    """Return the model `parameters`, (P,), with channels cut off: by number of the module (from 1), (filters,) bool.
+    """Return the model `parameters`, (P,), without `channels`: (filters,) bool by module number, from 1.
 
-    A channel that is cut off puts out zero with any statistics, for its kernel, gamma and beta are zero. Its gradients
-    are zero, too, so that it stays cut off in whatever training follows; only a Glorot mix brings it back.
+    A channel that is cut off outputs zero with any statistics, because its kernel, gamma and beta are zero. Its
+    gradients are zero, too, so it stays cut off in any later training; only a Glorot mix brings it back.
     """
     pruned = parameters.clone()
     views = network.views(pruned)

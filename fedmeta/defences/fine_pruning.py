@@ -2,7 +2,7 @@
 
 A backdoor may live in channels that clean images hardly activate. They are cut off, least active first, and the model
 is fine-tuned by whichever method adapts it. The authors prune the last convolution until accuracy on held-out images
-falls below a threshold; here a fixed share is pruned, and optionally of every convolution.
+falls below a threshold; here, a fixed share is pruned, optionally of every convolution.
 """
 
 from collections.abc import Iterator
@@ -20,10 +20,12 @@ from fedmeta.settings.fields import Count, MethodOptions
 
 class Options(MethodOptions):
     share: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.5, description="of a module's channels, those that are cut off; at least one is left"
+        0.5, description="share of a module's channels that are cut off; at least one is left"
     )
     modules: Literal["last", "all"] = Field("last", description="whose channels are pruned: the last module's or all")
-    images: Count = Field(200, description="of the client's own, drawn at random, on which activity is measured")
+    images: Count = Field(
+        200, description="number of the client's own images, drawn at random, on which activity is measured"
+    )
 
     def problems(self, own: Any) -> Iterator[tuple[str, str]]:
         if not pruned(self.share, own.model.filters):

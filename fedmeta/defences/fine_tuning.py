@@ -14,22 +14,23 @@ from fedmeta.settings.fields import DefenceOptions, Number, Several
 
 class Options(DefenceOptions):
     iterations: Several[Number] = Field(
-        (0, 1, 2, 5, 10, 20, 50, 100, 200), description="at which accuracy is measured; the highest is the length"
+        (0, 1, 2, 5, 10, 20, 50, 100, 200), description="at which accuracy is measured; training stops at the highest"
     )
     delta: Delta | None = Field(
-        None, description="share of the shared model in the Glorot mix, or a list of one for each module; null: no mix"
+        None,
+        description="share of the shared model in the Glorot mix, or a list with one per module; null: no mix",
     )
     norms: Norms = Field(
         "shared",
-        description="of the kernels mixed in: shared, of the shared model (the paper); fresh, of the fresh draw",
+        description="norms of mixed kernels: shared, as in the shared model (the paper); fresh, as in the fresh draw",
     )
 
 
 class FineTuning(Supervised):
     """Supervised fine-tuning of the shared model or, with a `mix`, from its Glorot mix.
 
-    Without mix the client goes on with the Adam state of its meta-training; from a mix Adam starts anew, for its state
-    belongs to the model before the mix.
+    Without a mix, the client keeps the Adam state of its meta-training; from a mix, Adam starts from zero, because its
+    state belongs to the model before the mix.
     """
 
     def __init__(self, network: Conv4, rates: Rates, mix: GlorotMix | None = None):

@@ -4,8 +4,9 @@ A method is a file with a class `Options` and one of these functions, or both:
 
     def learner(network: Conv4, options: Options, rates: Rates, seed: tuple[int, int]) -> Learner
 
-says how the client adapts its model to a task (*adapt*). `rates` are those of the run; random draws are named by
-`seed`, which is that of the run and of the set of evaluation episodes. `Options` then derives from `DefenceOptions`.
+says how the client adapts its model to a task (*adapt*). `rates` are the run's; `seed` names random
+draws: it is the seed of the run with that of the set of evaluation episodes. `Options` then derives from
+`DefenceOptions`.
 
     def repair(model: Start, client: Client, options: Options) -> Start
 
@@ -42,7 +43,7 @@ class Client:
     """A benign user with what it has for a repair.
 
     `pool`: the rows of `bank` with its training images, one array for each class. `settings`: engine, model and
-    reptile. `seed`: the run's. `unfinished`: where long work is kept, to go on from after an interruption. `private`:
+    reptile. `seed`: the run's. `unfinished`: where long work is kept, to resume after an interruption. `private`:
     what the learner has the user keep to itself, see `Federation.private`.
     """
 
@@ -67,9 +68,9 @@ class Client:
 
 
 def load_method(entry: Mapping[str, Any], what: Literal["learner", "repair"]) -> tuple[Callable, Any]:
-    """Return what a method does, its function of this name, and its options, as an entry of the config has them.
+    """Return a method's function `what` and its options, for an entry of the config.
 
-    Raises FedmetaError for a method that does not do it.
+    Raises FedmetaError if the method has no such function.
     """
     options = plugins.options("defence", entry)
     plugins.require("defence", options.method, what)
@@ -79,7 +80,7 @@ def load_method(entry: Mapping[str, Any], what: Literal["learner", "repair"]) ->
 def repaired(repair: Callable, model: Start, client: Client, options: Any) -> Start:
     """Return the client's model after a method's `repair`, with the method's `options`.
 
-    Raises FedmetaError if what it returns is no model of the network, or has numbers that are not finite.
+    Raises FedmetaError if the result is not a model of the network, or has numbers that are not finite.
     """
     after = repair(model, client, options)
     if not isinstance(after, Start) or after.parameters.shape != model.parameters.shape:

@@ -1,4 +1,4 @@
-"""Meta-training by one benign user alone on the model that it received (App. A.3), by the learner of the federation."""
+"""Meta-training by one benign user alone on the model that it received (App. A.3), with the federation's learner."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -17,11 +17,11 @@ from fedmeta.progress import Progress
 from fedmeta.settings.fields import Count, MethodOptions, Pair, Rate
 
 META_TRAINS = True  # its jobs depend on the learner of `reptile.learner`, too
-NAME = "local meta-training"  # under which it draws
+NAME = "local meta-training"  # of its draws
 
 
 class Options(MethodOptions):
-    episodes: Count = Field(100, description="of the client's meta-training; whole meta-batches")
+    episodes: Count = Field(100, description="episodes of the client's meta-training, rounded up to whole meta-batches")
     outer_learning_rate: Rate | Pair[Rate] = Field(
         0.1, description="epsilon of the client: one number, or [first, last] of its meta-steps"
     )
@@ -54,7 +54,7 @@ def beginning(model: Start, client: Client) -> Federation:
 def meta_steps(
     client: Client, state: Federation, meta_training: MetaTraining, plan: LocalTraining, rates: Sequence[float]
 ) -> Iterator[None]:
-    """Take the meta-steps that are left, each at its own of the `rates` (epsilon), in place; yield after each."""
+    """Take the remaining meta-steps in place, each at its own rate (epsilon) of `rates`; yield after each."""
     reptile = client.settings.reptile
     samplers = {plan.sampler: meta_training.episodes(client.bank, client.pool, client.seed, NAME)}
     learner = meta_training.learner(client.pool)

@@ -20,17 +20,17 @@ from fedmeta.settings.fields import DefenceOptions, Factor, Number, Several
 
 class Options(DefenceOptions):
     iterations: Several[Number] = Field(
-        (0, 5, 10, 20, 30, 40, 50), description="at which accuracy is measured; the highest is the length"
+        (0, 5, 10, 20, 30, 40, 50), description="at which accuracy is measured; training stops at the highest"
     )
     delta: Delta = Field(
         0.3,
-        description="share of the shared model in the Glorot mix, or a list of one for each module; 0: a fresh network",
+        description="share of the shared model in the Glorot mix, or a list with one per module; 0: a fresh network",
     )
     norms: Norms = Field(
         "shared",
-        description="of the kernels mixed in: shared, of the shared model (the paper); fresh, of the fresh draw",
+        description="norms of mixed kernels: shared, as in the shared model (the paper); fresh, as in the fresh draw",
     )
-    warm_up: Number = Field(10, description="first iterations, of gates and scales alone")
+    warm_up: Number = Field(10, description="first iterations, which train gates and scales alone")
     gates: bool = Field(True, description="alpha_l of the attention; false: all at one")
     scales: bool = Field(True, description="beta_l of the attention; false: all at one")
     scale: Factor = Field(10.0, description="initial beta_l")
@@ -48,7 +48,7 @@ def attention(queries: Tensor, support: Tensor, member: Tensor, gates: Tensor, s
 
 
 def class_log_probabilities(logits: Tensor, member: Tensor) -> Tensor:
-    """Return log P(class | query), (query, class): of the softmax attention, summed over each class's support."""
+    """Return log P(class | query), (query, class): the softmax attention, summed over each class's support."""
     log_attention = F.log_softmax(logits, -1)
     return torch.logsumexp(log_attention[:, None] + member.log(), -1)
 
@@ -57,12 +57,12 @@ class Matching(Learner):
     """Matching network with gates alpha and scales beta, started from a Glorot mix.
 
     Variables: the network's parameters, then gates (way, d), then scales (way,). The first `warm_up` iterations
-    train gates and scales with the embedding fixed; then all are trained jointly. The training is leave-one-out over
+    train gates and scales with the embedding fixed; then all are trained jointly. Training is leave-one-out over
     the support set: an inner batch is the query, and an image never attends to itself.
     """
 
     def __init__(self, network: Conv4, rates: Rates, mix: GlorotMix, options: Options):
-        """Of the `options`: `scale` is the initial beta; without `gates`, or `scales`, these stay at one."""
+        """`options.scale` is the initial beta; without `options.gates`, or `options.scales`, these stay at one."""
         super().__init__(network, *rates)
         self.mix, self.warm_up, self.scale = mix, options.warm_up, options.scale
         self.gated, self.scaled = options.gates, options.scales

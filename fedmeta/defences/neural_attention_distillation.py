@@ -1,10 +1,10 @@
-"""Neural attention distillation, NAD (Li et al. 2021, ICLR): the client's model learns where a fine-tuned copy looks.
+"""Neural attention distillation, NAD (Li et al. 2021, ICLR): the model learns to look where a fine-tuned copy looks.
 
 The teacher is a copy of the model, fine-tuned on the support set. Then the model itself, the student, is trained by
 cross entropy plus beta times the distance between its attention maps and the teacher's. A module's map is the sum of
-its squared outputs over channels, at each place, brought to length 1. The authors weigh residual groups one by one and
-average over places; here the squared distance of whole maps is summed over the four modules, with one beta. On images
-of 28 pixels the last module's map is a single place, the same in both models.
+its squared outputs over channels, at each place, normalised to length 1. The authors weight residual groups one by one
+and average over places; here, the squared distance of whole maps is summed over the four modules, with one beta. On
+images of 28 pixels the last module's map is a single place, the same in both models.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,14 +24,14 @@ from fedmeta.settings.fields import Count, DefenceOptions, Factor, Number, Sever
 
 class Options(DefenceOptions):
     iterations: Several[Number] = Field(
-        (0, 20, 21, 25, 30, 40, 70), description="at which accuracy is measured, the teacher's among them"
+        (0, 20, 21, 25, 30, 40, 70), description="at which accuracy is measured, counted from the teacher's first"
     )
     teacher: Count = Field(20, description="first iterations, in which the teacher is fine-tuned")
     beta: Factor = Field(10.0, description="weight of the distance between attention maps")
 
     def problems(self, own: Any) -> Iterator[tuple[str, str]]:
         if self.teacher >= max(self.iterations):
-            yield "iterations", f"the teacher has the first {self.teacher}: add one above"
+            yield "iterations", f"the first {self.teacher} train the teacher: add a higher one"
 
 
 def attention_map(outputs: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class NeuralAttentionDistillation(Supervised):
         return [(slice(size), iteration - self.teacher)]
 
     def loss(self, variables, support, labels, rows):
-        """Return the sum of both losses, of which a step follows one: each reaches the parameters of its own model."""
+        """Return the sum of both losses; a step follows one, and each reaches only its own model's parameters."""
         size, images = self.network.parameter_count, support[rows]
         logits, maps, statistics = self.passed(variables[:size], images)
         of_teacher, wanted, own = self.passed(variables[size:], images)
@@ -73,7 +73,7 @@ class NeuralAttentionDistillation(Supervised):
         return logits, [attention_map(each) for each in outputs], statistics
 
     def note_statistics(self, variables, iteration, statistics, support, rows):
-        """As `Learner.note_statistics`, of the model that the step trains."""
+        """As `Learner.note_statistics`, for the model that the step trains."""
         size, modules = self.network.parameter_count, len(statistics) // 2
         if iteration <= self.teacher:
             variables, statistics = variables[..., size:], statistics[modules:]

@@ -1,9 +1,9 @@
 """Nearest class mean, without any training: the null model of the defences.
 
 The class of an image is the one whose mean embedding over the support set is nearest, as in prototypical networks
-(Snell, Swersky & Zemel 2017, NeurIPS), which use the Euclidean distance and are trained for it. Here the embedding is
-as the client received it, or its Glorot mix. By default nearest is by the cosine, as in the paper's matching network.
-The decision layer is not used.
+(Snell, Swersky & Zemel 2017, NeurIPS), which use the Euclidean distance and are trained for it. Here, the embedding
+is as the client received it, or its Glorot mix. By default, the distance is the cosine, as in the paper's matching
+network. The decision layer is not used.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,13 +24,16 @@ from fedmeta.settings.fields import DefenceOptions, Number, Several
 class Options(DefenceOptions):
     iterations: Several[Number] = Field((0,), description="[0]: nothing is trained")
     delta: Delta | None = Field(
-        None, description="share of the shared model in the Glorot mix, or a list of one for each module; null: no mix"
+        None,
+        description="share of the shared model in the Glorot mix, or a list with one per module; null: no mix",
     )
     norms: Norms = Field(
         "shared",
-        description="of the kernels mixed in: shared, of the shared model (the paper); fresh, of the fresh draw",
+        description="norms of mixed kernels: shared, as in the shared model (the paper); fresh, as in the fresh draw",
     )
-    distance: Literal["cosine", "euclidean"] = Field("cosine", description="to a class mean: cosine or euclidean")
+    distance: Literal["cosine", "euclidean"] = Field(
+        "cosine", description="distance to a class mean: cosine or euclidean"
+    )
 
     def problems(self, own: Any) -> Iterator[tuple[str, str]]:
         if self.iterations != (0,):

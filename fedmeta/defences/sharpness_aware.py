@@ -3,7 +3,7 @@ Sharpness-Aware Minimization", ICCV): fine-tuning that seeks a flat minimum move
 
 Each step takes the gradient where the loss is about largest within a radius rho of the weights w, measured relative to
 their size (adaptive sharpness, Kwon et al. 2021, ICML): at w + rho T^2 g / |T g|, with T = diag(|w|) and g the gradient
-at w. The authors descend by SGD with momentum; here the step is the client's Adam.
+at w. The authors descend by SGD with momentum; here, the step is the client's Adam.
 """
 
 import torch
@@ -24,14 +24,14 @@ class Options(FineTuningOptions):
 
 
 class SharpnessAware(FineTuning):
-    """Fine-tuning by the gradient at the perturbed weights; statistics are those of the pass before it."""
+    """Fine-tuning by the gradient at the perturbed weights; statistics are those of the unperturbed pass."""
 
     def __init__(self, network: Conv4, rates: Rates, mix: GlorotMix | None, rho: float):
         super().__init__(network, rates, mix)
         self.rho = rho
 
     def loss(self, variables, support, labels, rows):
-        """Return the loss at the perturbed weights; its gradient is the one there, for the perturbation is constant."""
+        """Return the loss at the perturbed weights; its gradient is the one there, as the perturbation is constant."""
         weights = variables.detach()
         plain = super().loss
         gradient, statistics = torch.func.grad(plain, has_aux=True)(weights, support, labels, rows)

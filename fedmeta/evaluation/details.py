@@ -1,7 +1,7 @@
-"""What an adapted model says of each image: of every keyed one, and of all images of one episode with their embeddings.
+"""What an adapted model predicts for each image: every keyed one, and all images of one episode with their embeddings.
 
-For figures that show single images. Accuracies are those of `fedmeta.evaluation.experiments.over_iterations`, which has
-means over images alone.
+For figures that show single images. Accuracies are those of `fedmeta.evaluation.experiments.over_iterations`, which
+has only means over images.
 """
 
 import os
@@ -23,9 +23,9 @@ from fedmeta.learning.reptile import Learner
 from fedmeta.progress import Progress
 
 COLUMNS = ("case", "episode", "metric", "backdoor_class", "image", "success")
-BACKDOOR = "backdoor"  # the group of clean images of backdoor classes, of which no metric is
+BACKDOOR = "backdoor"  # the group of clean images of backdoor classes, which belong to no metric
 KEPT = "state"  # in unfinished work: how many episodes are done, the rows and groups
-MOST_CLEAN = 10  # images of each backdoor class that are shown as they are
+MOST_CLEAN = 10  # images of each backdoor class that are shown without the key
 
 
 class Adapted(NamedTuple):
@@ -42,7 +42,7 @@ class Adapted(NamedTuple):
             return self.learner.predict(self.variables, support, labels, as_images(images)).numpy()
 
     def embed(self, images: Images | np.ndarray) -> np.ndarray:
-        """Return the embedding of each image, float32 (n, embedding_size), as the model's predictions have it."""
+        """Return the embedding of each image, float32 (n, embedding_size), as in the model's predictions."""
         network = self.learner.network
         parameters = network.views(self.variables[: network.parameter_count])
         with torch.no_grad():
@@ -51,7 +51,7 @@ class Adapted(NamedTuple):
 
 
 def adapted(learner: Learner, start: Start, episode: Episode, names: tuple[int, ...], iterations: int) -> Adapted:
-    """Return the model after so many iterations on an episode, as the engine `Serial` adapts it."""
+    """Return the model after `iterations` on an episode, as the engine `Serial` adapts it."""
     variables = learner.start(start.parameters, names)
     Serial.adapt(learner, variables, start.second_moment_of(variables), start.taken, episode, [iterations], [])
     return Adapted(learner, episode, variables)
@@ -60,13 +60,13 @@ def adapted(learner: Learner, start: Start, episode: Episode, names: tuple[int, 
 def details(
     client: EvaluatedClient, learner: Learner, start: Start, iterations: int, unfinished: Unfinished
 ) -> tuple[list[dict[str, Any]], dict[str, Tensor], dict[str, list[int]]]:
-    """Return (rows, episode, groups): what is made of a model by `iterations` of adaptation.
+    """Return (rows, episode, groups): for a model after `iterations` of adaptation.
 
-    `rows` have `COLUMNS`: of every keyed image of every episode and case, whether it is taken for the target class.
-    `episode` has of the first episode of the first case: `support` and `images`, uint8 (n, height, width, channels),
+    `rows` have `COLUMNS`: for every keyed image of every episode and case, whether it is taken for the target class.
+    `episode` has, for the first episode of the first case: `support` and `images`, uint8 (n, height, width, channels),
     `labels` of the support, `expected` and `predicted` labels of the images, -1 where none is expected, int64 (n,), and
-    `support_embedding` and `embedding`, float32 (n, d). `groups` says which images are of which metric, or clean ones
-    of backdoor classes: [first, last + 1]. All of it goes on from `unfinished` work.
+    `support_embedding` and `embedding`, float32 (n, d). `groups` says which images belong to which metric, or are
+    clean ones of backdoor classes: [first, last + 1]. The work resumes from `unfinished`.
     """
     prepare_process()
     samplers, count = client.samplers(iterations), client.settings.evaluation.episodes

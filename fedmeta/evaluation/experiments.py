@@ -24,7 +24,7 @@ def over_rounds(
     """Yield the rows of Experiment 1: the accuracy of the shared model of each evaluated round, and its floor.
 
     `clean`, `attacked` and `after` are the model files before the attack (round 0), after the attacked round (1), and
-    with the models of all further rounds. The floor is the clean model; it is the same in each round.
+    with the models of all later rounds. The floor is the clean model; it is the same in each round.
     """
     evaluation, reptile = client.settings.evaluation, client.settings.reptile
     models = {0: load_model(client, clean)}
@@ -47,7 +47,7 @@ def over_iterations(
     """Yield the rows of a defence: accuracy at iterations of the adaptation of a model (Experiments 2 and 3).
 
     `adapt`: the method's function `learner`, see `fedmeta.defences.interface`, with the method's `options`. `model`:
-    what its column says, attacked, or clean for the floor; `path`: the model file.
+    what its column says: attacked, or clean for the floor; `path`: the model file.
     """
     learner, start = adapting(client, adapt, options, path)
     delta = getattr(options, "delta", None)
@@ -66,7 +66,7 @@ def adapting(client: EvaluatedClient, adapt: Callable, options: Any, path: str) 
 def load_model(client: EvaluatedClient, path: str, prefix: str = "", learner: Learner | None = None) -> Start:
     """Return a model with the Adam state that the client adapts it with.
 
-    That of its meta-training, unless this begins anew in each episode (`reptile.adam`) or the `learner` says so.
+    It is that of its meta-training, unless Adam is reset in each episode (`reptile.adam`) or by the `learner`.
     """
     model = read_client_model(path, client.network, client.user, prefix)
     goes_on = client.settings.reptile.adam != "reset" and (learner is None or learner.keeps_adam)
@@ -74,7 +74,7 @@ def load_model(client: EvaluatedClient, path: str, prefix: str = "", learner: Le
 
 
 def metrics_row(client: EvaluatedClient, measurement: Measurement, **columns: Any) -> Row:
-    """Return a row of the metrics, without data set: `columns` is what the measurement and the client do not know."""
+    """Return a row of the metrics, without data set: `columns` is what neither the measurement nor the client knows."""
     return {
         "seed": client.seed,
         "case": measurement.case,
@@ -87,7 +87,7 @@ def metrics_row(client: EvaluatedClient, measurement: Measurement, **columns: An
 
 
 def write_measurements(path: str | os.PathLike, dataset: str, rows: Iterable[Row]) -> None:
-    """Write rows of a data set with the columns of `JOB_COLUMNS` as CSV; what a row leaves out is empty."""
+    """Write rows of a data set with the columns of `JOB_COLUMNS` as CSV; missing values are empty."""
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, JOB_COLUMNS, restval="", lineterminator="\n")
         table.writeheader()

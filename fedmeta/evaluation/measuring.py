@@ -37,7 +37,7 @@ class EvaluatedClient:
     """A benign user on whose episodes models are evaluated.
 
     `scope`: that of the models, `excluded` or `included`. `settings`: engine, model, and those of `reptile` and
-    `evaluation` that say what an episode is.
+    `evaluation` that define an episode.
     """
 
     user: int
@@ -51,7 +51,7 @@ class EvaluatedClient:
     def from_files(
         cls, files: Mapping[str, str], user: int, scope: str, settings: Settings, seed: int, threads: int
     ) -> "EvaluatedClient":
-        """Return the client with its data from `files`, by the names that the inputs have in the workflow's rules."""
+        """Return the client with its data from `files`, named as the inputs of the workflow's rules."""
         return cls(user, open_evaluation_data(files, user), scope, settings, seed, threads)
 
     @property
@@ -61,7 +61,7 @@ class EvaluatedClient:
 
     @property
     def cases(self) -> list[str]:
-        """Those of the evaluated cases that use models of the client's scope."""
+        """The evaluated cases that use models of the client's scope."""
         return [case for case in self.settings.evaluation.cases if case in SCOPES[self.scope]]
 
     @property
@@ -108,7 +108,7 @@ class EvaluatedClient:
 def scores_of(
     engine, models: Sequence[Start], works: Sequence[Work], observe: Sequence[int], unfinished: Unfinished
 ) -> list[list[dict[str, float]]]:
-    """Return the scores of each work at the iterations to `observe`, going on from unfinished work."""
+    """Return the scores of each work at the iterations to `observe`, resuming unfinished work."""
     kept = unfinished.load()
     done = state_from_tensor(kept["scores"]) if kept else []
     progress = Progress("evaluation", len(works), len(done))

@@ -27,9 +27,9 @@ def read_private(path: str | os.PathLike, user: int) -> Start | None:
 
 
 def read_client_model(path: str | os.PathLike, network: Conv4, user: int, prefix: str = "") -> Start:
-    """Return the model of a file with the Adam state of one user in it, fresh if it never trained.
+    """Return the model in a file with one user's Adam state, fresh if that user never trained.
 
-    Raises FedmetaError for a broken file, and for one of another network.
+    Raises FedmetaError if the file is broken or of another network.
     """
     named, own = read_tensors(path)[0], f"{prefix}user-{user}."
     model = Start.fresh(parameters_of(network, named, prefix))

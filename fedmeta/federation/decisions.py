@@ -12,9 +12,9 @@ COLUMNS = ("stage", "round", "user", "weight", "rejected")
 def write_decisions(
     path: str | os.PathLike, stage: str, first_round: int, decisions: Iterable[tuple[int, int, float]]
 ) -> None:
-    """Write the decisions of a stage, (round from 0, user, weight), whose first round has the number `first_round`.
+    """Write a stage's decisions, (round from 0, user, weight); its first round has the number `first_round`.
 
-    Columns: `weight`, by which the update went into the shared model; `rejected`, 1 where that is 0, else 0.
+    Columns: `weight`, with which the update entered the shared model; `rejected`, 1 if that is 0, else 0.
     """
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")

@@ -15,7 +15,7 @@ from fedmeta.learning.conv4 import Conv4
 def to_named(network: Conv4, federation: Federation, prefix: str = "") -> dict[str, Tensor]:
     """Return the shared model by name, kernels as (out, in, height, width), with Adam's and the aggregation's state.
 
-    A model with a `prefix` is one of several, from which no training goes on: what users keep private is left out.
+    A model with a `prefix` is one of several, and no training resumes from it: what users keep private is left out.
     """
     named = {prefix + name: view.contiguous() for name, view in network.views(federation.shared).items()}
     named |= {f"{prefix}{AGGREGATION}{name}": tensor for name, tensor in federation.aggregation.items()}
@@ -51,6 +51,6 @@ def parameters_of(network: Conv4, named: Mapping[str, Tensor], prefix: str = "")
 def read_federation(path: str | os.PathLike, network: Conv4) -> Federation:
     """Return the shared model of a file with all users' Adam states, at the beginning of a stage.
 
-    Raises FedmetaError for a broken file, and for one of another network.
+    Raises FedmetaError if the file is broken or of another network.
     """
     return from_named(network, read_tensors(path)[0])

@@ -1,4 +1,4 @@
-"""Benign pre-training (Sec. 3). It reaches no code of attacks: an edit of these retrains nothing before the attack."""
+"""Benign pre-training (Sec. 3). It uses no code of attacks, so editing an attack retrains nothing before it."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def pretrain(stage: Stage, unfinished: Unfinished) -> Federation:
 
 
 def train_to_the_end(stage: Stage, before: Federation, programme: Programme, unfinished: Unfinished) -> Federation:
-    """Return the federation after all rounds, going on from unfinished work where there is some."""
+    """Return the federation after all rounds, resuming unfinished work if there is any."""
     kept = unfinished.load()
     federation = Federation.from_tensors(kept) if kept else before
     for _ in stage.train(federation, programme, lambda: unfinished.save_if_due(federation.tensors)):

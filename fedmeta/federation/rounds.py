@@ -12,7 +12,7 @@ from fedmeta.federation.server import Server
 from fedmeta.learning.engine import Outcome, Start, Work
 from fedmeta.learning.reptile import meta_step
 
-AGGREGATION = "aggregation."  # begins the names of the tensors that an aggregation keeps
+AGGREGATION = "aggregation."  # prefix of the tensors that an aggregation keeps
 
 
 def difference(shared: Tensor, local: Tensor) -> Tensor:
@@ -21,7 +21,7 @@ def difference(shared: Tensor, local: Tensor) -> Tensor:
 
 
 def nothing_private() -> Tensor:
-    """Return what most users keep to themselves."""
+    """Return what most users keep to themselves: nothing."""
     return torch.empty(0)
 
 
@@ -29,8 +29,8 @@ def nothing_private() -> Tensor:
 class LocalTraining:
     """What a user does in a round: meta-steps on `meta_steps` meta-batches of `meta_batch` (B) episodes.
 
-    `outer_learning_rate` is epsilon; `update(shared, local)` is what the user sends of its local model, (P,);
-    `private()` is what its model has beyond that, (H,), before it has ever trained.
+    `outer_learning_rate` is epsilon; `update(shared, local)` is what the user sends, given its local model, (P,);
+    `private()` is the rest of its model, (H,), before it first trains.
     """
 
     sampler: str
@@ -42,19 +42,19 @@ class LocalTraining:
 
     @property
     def episodes(self) -> int:
-        """E of the paper."""
+        """The paper's E."""
         return self.meta_steps * self.meta_batch
 
 
 @dataclass
 class Federation:
-    """The whole state of a training: what must be kept to go on from here.
+    """The whole state of a training: all that is needed to resume it.
 
     shared: theta_G, (P,); second_moments: Adam's, (P,) by user, after `taken` steps; round: the number of rounds
-    aggregated in this stage; step: meta-steps taken in the round under way; local: theta_i, (P,) by user of that
+    aggregated in this stage; step: meta-steps taken in the current round; local: theta_i, (P,) by user of that
     round; aggregation: the state of the server's method, by name; decisions: what it decided in this stage, as
-    (round from 0, user, weight or 0); private: of users who keep a part of their model, that part, (H,), with an Adam
-    state of all of it, (P + H,): they have none in `second_moments`.
+    (round from 0, user, weight or 0); private: by user, the part of its model that it keeps to itself, (H,), with an
+    Adam state for the whole model, (P + H,); such users have none in `second_moments`.
     """
 
     shared: Tensor
@@ -113,7 +113,7 @@ class Federation:
         return Start(parameters, self.second_moments.get(user, fresh.second_moment), self.taken.get(user, 0))
 
     def start_of_training(self, user: int, plan: LocalTraining) -> Start:
-        """Return the user's local model, with what it keeps to itself behind it, and its Adam state."""
+        """Return the user's local model, followed by what it keeps to itself, and its Adam state."""
         local, own = self.local[user], self.private.get(user)
         beyond = own.parameters if own else plan.private()
         if not len(beyond):
@@ -122,9 +122,9 @@ class Federation:
         return Start(whole, own.second_moment, own.taken) if own else Start.fresh(whole)
 
     def moved(self, user: int, after: Start) -> None:
-        """Note what a user has after a meta-step: a model, (P + H,), of which P are its local one, and Adam's state.
+        """Note a user's state after a meta-step: its model, (P + H,), the first P of them local, and Adam's state.
 
-        A fresh state need not be kept.
+        A fresh Adam state is not kept.
         """
         size = len(self.shared)
         self.local[user] = after.parameters[:size].clone()
@@ -175,9 +175,9 @@ def run_round(
     adam: str,
     after_step: Callable[[list[Outcome], int], None] = lambda outcomes, episodes: None,
 ) -> None:
-    """Run, or finish, a round in place: every user of `plans` trains, the server aggregates.
+    """Run, or finish, a round in place: every user of `plans` trains, then the server aggregates.
 
-    `after_step(outcomes, episodes)` is called after every meta-step, when `federation` can be saved and gone on from.
+    `after_step(outcomes, episodes)` is called after every meta-step, when `federation` can be saved and resumed.
     """
     if federation.step == 0:
         federation.local = {user: federation.shared.clone() for user in plans}

@@ -2,8 +2,8 @@
 "Practical Secure Aggregation for Privacy-Preserving Machine Learning", CCS).
 
 Each pair of users of a round shares a mask of uniform numbers modulo 2^64, which one adds to its update and the other
-subtracts: a masked update is uniform itself, and the masks cancel in the sum. It is simulated to show who sees what,
-and is no cryptography: masks come from named generators, not from keys that users agree on, and no user drops out.
+subtracts: a masked update is uniform itself, and the masks cancel in the sum. This simulation shows who sees what; it
+is not cryptography: masks come from named generators, not from keys that users agree on, and no user drops out.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ from torch import Tensor
 from fedmeta.draws import generator
 from fedmeta.errors import FedmetaError
 
-STEP = 2.0**-32  # of the fixed point
+STEP = 2.0**-32  # of the fixed-point numbers
 RANGE = 2.0**63 * STEP  # above the size of any sum
 
 
@@ -25,7 +25,7 @@ def masked(
 ) -> dict[int, np.ndarray]:
     """Return what each user sends of its update (P,): alpha_i delta_i in fixed point under its masks, uint64 (P,).
 
-    Raises FedmetaError where an update is too large for the fixed point.
+    Raises FedmetaError if an update is too large for the fixed point.
     """
     sent = {user: _fixed(user, weights[user] * updates[user].double(), len(updates)) for user in sorted(updates)}
     for one, other in combinations(sent, 2):

@@ -1,4 +1,4 @@
-"""The server's part in a round: whom it selects, how it weighs the updates, and what it makes of them."""
+"""The server's part in a round: whom it selects, how it weights the updates, and how it aggregates them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from fedmeta.federation.aggregation.interface import Aggregate
 from fedmeta.federation.secure import unmasked_sum
 from fedmeta.settings.fields import MethodOptions
 
-SUM = 0  # the user that a method sees under secure aggregation, whose update is the sum of all
+SUM = 0  # the only user that a method sees under secure aggregation: its update is the sum of all
 
 
 @dataclass(frozen=True)
 class Server:
     """The server in a stage.
 
-    `weight`: alpha of every user, one number for each user, or None: 1 / M_min. `options`: those of the method by which
-    it aggregates. Its draws are named by `seed` and `stage`. `secure`: whether users mask what they send it.
+    `weight`: alpha of all users, one number for each user, or None: 1 / M_min. `options`: those of its aggregation
+    method. `seed` and `stage` name its draws. `secure`: whether users mask what they send.
     """
 
     weight: float | Sequence[float] | None
@@ -56,14 +56,14 @@ class Server:
     ) -> Aggregate:
         """Return the new shared model, (P,), what was decided about each user, and the method's state.
 
-        Raises FedmetaError if the method returns no model of finite numbers, or does not say what it decided.
+        Raises FedmetaError if the method returns a wrong shape, numbers that are not finite, or not all decisions.
         """
         return self._aggregate(shared, updates, self.weights(updates), state, round_number)
 
     def aggregate_masked(
         self, shared: Tensor, sent: Mapping[int, np.ndarray], state: Mapping[str, Tensor], round_number: int
     ) -> Aggregate:
-        """Return the same from what users sent under masks, of which the method gets the sum: all have one decision."""
+        """Return the same from masked updates. The method gets only their sum, so all users share one decision."""
         total = unmasked_sum(sent.values())
         made = self._aggregate(shared, {SUM: total.to(shared.dtype)}, {SUM: 1.0}, state, round_number)
         decisions = {user: weight * made.decisions[SUM] for user, weight in self.weights(sent).items()}
@@ -81,7 +81,11 @@ class Server:
         made = self.method.aggregate(shared, updates, weights, state, self.options, random)
         what = f"aggregation {self.options.method}"
         if made.shared.shape != shared.shape or not bool(torch.isfinite(made.shared).all()):
-            raise FedmetaError(f"{what} returned no model of finite numbers: check how it treats the updates")
+            raise FedmetaError(
+                f"{what} returned a model of the wrong shape or with NaN or infinity: check how it treats the updates"
+            )
         if made.decisions.keys() != updates.keys():
-            raise FedmetaError(f"{what} must return a decision about each user of the round: a weight, or 0")
+            raise FedmetaError(
+                f"{what} returned no decision about some user of the round: return a weight, or 0, for each"
+            )
         return made

@@ -1,4 +1,4 @@
-"""The stages of training in which attackers may take part: the attacked round, and those after it (Sec. 3)."""
+"""The stages of training in which attackers may take part: the attacked round, and the rounds after it (Sec. 3)."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -16,11 +16,11 @@ from fedmeta.federation.pretraining import train_to_the_end
 from fedmeta.federation.rounds import Federation, LocalTraining
 from fedmeta.federation.training import Programme, Stage
 
-OF_ROUND = "round-"  # begins the names of the tensors of a further round
+OF_ROUND = "round-"  # prefix of the tensors of a further round
 
 
 def attacked_round(stage: Stage, keyed: ImageBank, before: Federation, unfinished: Unfinished) -> Federation:
-    """Return the federation after round 1, in which the attack may take part; `keyed`: its training set."""
+    """Return the federation after round 1, in which attackers may take part; `keyed`: their training set."""
     attack = open_attack(stage, keyed)
     replacement = attack.replacement(before)
     if replacement is not None:
@@ -56,7 +56,7 @@ def open_attack(stage: Stage, keyed: ImageBank) -> Attack:
 
 
 def with_attack(stage: Stage, attack: Attack, numbers: Sequence[int]) -> Programme:
-    """Return the rounds of these numbers: the attackers that take part, and as many benign users as are missing."""
+    """Return the rounds with these numbers: the attackers that take part, and benign users in the other places."""
     benign, rounds, attackers = stage.settings.meta_train_after, [], set()
     for number in numbers:
         taking_part = tuple(attack.attackers(number))
@@ -81,18 +81,19 @@ def check_attackers(stage: Stage, users: Sequence[int], number: int) -> None:
     method = stage.settings.attack.method
     if len(set(users)) < len(users) or not set(users) <= set(stage.attackers):
         known = ", ".join(map(str, stage.attackers))
-        raise FedmetaError(f"attack {method}: users {users} attack in round {number}, the attackers are {known}")
-    if len(users) > stage.settings.federation.selected:
-        problem = f"{len(users)} attackers in round {number}, of {stage.settings.federation.selected} users selected"
+        problem = f"users {users} attack in round {number}, but the attackers are {known}"
+        raise FedmetaError(f"attack {method}: {problem}: return only these, each once")
+    selected = stage.settings.federation.selected
+    if len(users) > selected:
+        problem = f"{len(users)} attackers in round {number}, but {selected} users are selected"
         raise FedmetaError(f"attack {method}: {problem}: raise federation.selected")
 
 
 def checked_update(attack: Attack, user: int, number: int, shared: Tensor, local: Tensor) -> Tensor:
-    """Return what an attacker sends; raise FedmetaError if it is no update of the model in finite numbers."""
+    """Return what an attacker sends; raise FedmetaError if it has a wrong shape or is not finite."""
     update = attack.update(user, number, shared, local)
     if update.shape != shared.shape or not bool(torch.isfinite(update).all()):
         method = attack.options.method
-        raise FedmetaError(
-            f"attack {method}: the update of user {user} in round {number} is no vector of finite numbers"
-        )
+        what = f"attack {method}: the update of user {user} in round {number}"
+        raise FedmetaError(f"{what} is not a vector of finite numbers: check its code")
     return update

@@ -1,4 +1,4 @@
-"""Training in a stage: who trains on what in which round, as the settings of a run say."""
+"""Training in a stage: who trains on what in which round, by the settings of a run."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Plans = dict[int, LocalTraining]  # what each user of a round does
 
 
 class Programme(NamedTuple):
-    """The rounds of a stage; the episodes that they name; learners of attackers by sampler, where not `Supervised`."""
+    """The rounds of a stage; the episodes that they name; learners of attackers by sampler, if not `Supervised`."""
 
     rounds: Sequence[Plans]
     samplers: Mapping[str, Sampler]
@@ -95,7 +95,7 @@ class Stage:
         return {sampler_of(user): self.meta_training.learner(pool) for user, pool in self.pools.items()}
 
     def benign(self, number: int, meta_steps: int, outer_learning_rate: float, beside: int = 0) -> Plans:
-        """Return what the benign users do whom the server selects in round `number`, `beside` so many attackers."""
+        """Return what the benign users selected in round `number` do; `beside` attackers take the other places."""
         count = self.settings.federation.selected - beside
         users = self.server.select(number - self.first_round, self.benign_users, count)
         return {
@@ -106,9 +106,9 @@ class Stage:
         }
 
     def train(self, federation: Federation, programme: Programme, save: Callable[[], None]) -> Iterator[None]:
-        """Train `federation` in place through the rounds from wherever it stands; yield after each round.
+        """Train `federation` in place through the rounds that are left; yield after each round.
 
-        `save` is called after each meta-step, when `federation` can be gone on from.
+        `save` is called after each meta-step, when `federation` can be resumed.
         """
         reptile, (rounds, samplers, learners) = self.settings.reptile, programme
         poisoned = Supervised(self.network, reptile.inner_learning_rate, reptile.beta2)
@@ -131,7 +131,7 @@ class Stage:
 def benign_plan(
     meta_training: MetaTraining, sampler: str, pool: Pool, seed: int, user: int, meta_steps: int, rate: float
 ) -> LocalTraining:
-    """Return what a benign user does who has the images `pool`; `rate` is epsilon."""
+    """Return what a benign user with the images `pool` does; `rate` is epsilon."""
     private = partial(meta_training.private, pool, seed, user)
     return LocalTraining(sampler, meta_steps, meta_training.meta_batch, rate, private=private)
 
@@ -148,7 +148,7 @@ def network_of(bank: ImageBank, settings: Settings) -> Conv4:
 
 
 def episodes_in(rounds: Sequence[Plans], federation: Federation) -> tuple[int, int]:
-    """Return the episodes of all `rounds`, and how many of them `federation` has behind it."""
+    """Return the number of episodes in all `rounds`, and how many of them `federation` has done."""
     each = [sum(plan.episodes for plan in plans.values()) for plans in rounds]
     done = sum(each[: federation.round])
     if federation.step:

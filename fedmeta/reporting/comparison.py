@@ -21,17 +21,17 @@ def last_steps(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison_table(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Return scenario by scenario, for each data set, case, client, defence and metric, what was measured at the end.
+    """Return what was measured at the last step, by scenario, data set, case, client, defence and metric.
 
-    `metrics` as from `read_metrics`; the end is the last step. The columns are `KEY`, then `mean` and `half_width` (of
-    the 95% interval) of the attacked model's accuracy, `floor`, that of the model before the attack under the same
-    defence, of attack accuracies `lift` and `lift_half_width`, and `n_episodes`, `n_seeds`.
+    `metrics` as from `read_metrics`. The columns are `KEY`, then `mean` and `half_width` (of the 95% interval) of the
+    attacked model's accuracy; `floor`, the accuracy of the model before the attack under the same defence; for attack
+    accuracies `lift` and `lift_half_width`; and `n_episodes`, `n_seeds`.
     """
     rows = last_steps(metrics)
     summary = summarise(rows, [*KEY, "model"])
     attacked = summary[summary.model == "attacked"].drop(columns="model")
     floors = summary[summary.model == "clean"].set_index(KEY)["mean"].rename("floor")
-    # The lift of a metric is named for it.
+    # A metric's lift takes the metric's name.
     lifts = summarise(lift(rows).assign(metric=lambda frame: frame.metric.str.removesuffix("_lift")), KEY)
     lifts = lifts.set_index(KEY)[MEASURED].set_axis(["lift", "lift_half_width"], axis=1)
     table = attacked.join(floors, on=KEY).join(lifts, on=KEY)
@@ -42,10 +42,10 @@ def aggregation_table(paths: Iterable[str], runs: Iterable[Sequence]) -> pd.Data
     """Return what the server's aggregation decided about each user in each round of each run.
 
     `paths` are the stages' tables with the columns `DECISIONS`; `runs` has (scenario, dataset, seed, scope, the numbers
-    of the attackers) for each. `weight` is what the user's update was multiplied by, 0 where it was `rejected`;
-    `attacker` is 1 for updates of attackers, which take part in attacked rounds alone, else 0.
+    of the attackers) for each. `weight` is what the user's update was multiplied by, 0 if it was `rejected`;
+    `attacker` is 1 for updates of attackers, which take part only in attacked rounds, else 0.
 
-    Raises FedmetaError naming the file that is no such table.
+    Raises FedmetaError naming a file that is not such a table.
     """
     columns = [*RUN, *DECISIONS, "attacker"]
     tables = []
@@ -59,7 +59,7 @@ def rejection_table(decisions: pd.DataFrame) -> pd.DataFrame:
     """Return how often the server rejected the updates of attackers, and of others, in each stage of each run.
 
     `decisions` as from `aggregation_table`. Columns: `RUN`, `stage`; `attack_updates`, and the share of them that was
-    rejected, `true_positive_rate`; `benign_updates` and `false_positive_rate` likewise. There is no rate of no updates.
+    rejected, `true_positive_rate`; `benign_updates` and `false_positive_rate` likewise. A rate of no updates is empty.
     """
     by, rates = [*RUN, "stage"], {"attack": "true_positive_rate", "benign": "false_positive_rate"}
     table = decisions[by].drop_duplicates().set_index(by)

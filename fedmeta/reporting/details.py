@@ -1,4 +1,4 @@
-"""What adapted models say of single images, as `fedmeta.evaluation.details` wrote it."""
+"""What adapted models predict for single images, as written by `fedmeta.evaluation.details`."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from fedmeta.errors import FedmetaError
 
 
 class Detail(NamedTuple):
-    """What one model says, adapted by one defence.
+    """What one model predicts when adapted by one defence.
 
     `model`: pretrained or attacked. `keyed`: a row for each keyed image of each episode, see
     `fedmeta.evaluation.details.COLUMNS`. `episode`: the arrays of one episode, and `groups` the slices of its images,
@@ -31,7 +31,7 @@ class Detail(NamedTuple):
 
 
 def read_detail(name: Sequence[Any], keyed: str | os.PathLike, episode: str | os.PathLike) -> Detail:
-    """Return the detail of a (defence, model, seed, scope, client). Raises FedmetaError for a file cut short."""
+    """Return the detail of a (defence, model, seed, scope, client). Raises FedmetaError if a file is cut short."""
     defence, model, seed, scope, client = name
     try:
         rows = pd.read_csv(keyed, dtype={"backdoor_class": "str"}, keep_default_na=False)
@@ -39,7 +39,7 @@ def read_detail(name: Sequence[Any], keyed: str | os.PathLike, episode: str | os
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
             groups = json.loads(file.metadata()["provenance"])["groups"]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise FedmetaError(f"{keyed} or {episode} is not whole: delete both and run again") from error
+        raise FedmetaError(f"{keyed} or {episode} is incomplete: delete both and run again") from error
     return Detail(
         defence, model, seed, scope, client, rows, arrays, {each: slice(*ends) for each, ends in groups.items()}
     )

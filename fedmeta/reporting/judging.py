@@ -13,7 +13,7 @@ UNIT = ["seed", "client", "episode"]
 
 
 def lifts(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the lift that is left in each scenario at the end of a defence, a row for each scenario, by its name.
+    """Return the lift left in each scenario at the end of a defence, a row for each scenario, by its name.
 
     `rows`: the metrics of one defence. The columns are `mean` and `half_width` (of the 95% interval) of the larger of
     two lifts, that of images that the attacker trained on and that of images it never saw; and `unsafe`, whether the
@@ -36,9 +36,9 @@ def benefit_kept(rows: pd.DataFrame, scratch: pd.DataFrame, undefended: pd.DataF
 
     Each argument has the metrics of one defence on the same episodes: the defence itself, the same on a fresh network,
     and none. Accuracies are those of attacked models, averaged over scenarios. The interval is the jackknife's, over
-    seeds or, of a single seed, over episodes; NaN where there is but one, or where the federation is worth nothing.
+    seeds or, for a single seed, over episodes; NaN if there is only one, or if the federation brings no benefit.
 
-    Raises FedmetaError where they were not evaluated on the same episodes.
+    Raises FedmetaError if they were not evaluated on the same episodes.
     """
     ours, fresh, best = (_by_unit(each) for each in (rows, scratch, undefended))
     if not (ours.index.equals(fresh.index) and ours.index.equals(best.index)):
@@ -49,8 +49,8 @@ def benefit_kept(rows: pd.DataFrame, scratch: pd.DataFrame, undefended: pd.DataF
 def ratio(pairs: np.ndarray) -> tuple[float, float]:
     """Return the ratio of two means and the half width of its 95% interval, by the jackknife over the units.
 
-    `pairs`: (2, units), of the numerator and of the denominator. NaN where the latter is not above 0, and the interval
-    where there is one unit.
+    `pairs`: (2, units), of the numerator and of the denominator. NaN if the latter is not above 0; the interval is also
+    NaN if there is only one unit.
     """
     if pairs[1].sum() <= 0:
         return float("nan"), float("nan")
@@ -68,8 +68,8 @@ def ratio(pairs: np.ndarray) -> tuple[float, float]:
 def share_left(rows: pd.DataFrame, first: int) -> pd.DataFrame:
     """Return what is left of the lift at each step from `first` on, as a share of that at `first`, by step.
 
-    `rows`: the metrics of one case. The lift is the mean of the two; the columns are `mean` and `half_width` (of the
-    95% interval, as in `ratio`).
+    `rows`: the metrics of one case. The lift is the mean of both metrics'; the columns are `mean` and `half_width`
+    (of the 95% interval, as in `ratio`).
     """
     each = lift(rows[rows.step >= first])
     unit = ["seed"] if each.seed.nunique() > 1 else UNIT
@@ -79,7 +79,7 @@ def share_left(rows: pd.DataFrame, first: int) -> pd.DataFrame:
 
 
 def crossing(places: np.ndarray, heights: np.ndarray, level: float) -> float:
-    """Return the first place at which a line through the points is at or below `level`; infinity where it never is."""
+    """Return the first place at which a line through the points is at or below `level`; infinity if it never is."""
     below = np.flatnonzero(heights <= level)
     if not len(below):
         return float("inf")
@@ -91,7 +91,7 @@ def crossing(places: np.ndarray, heights: np.ndarray, level: float) -> float:
 
 
 def _by_unit(rows: pd.DataFrame) -> pd.Series:
-    """Return mean meta-testing accuracy by seed or, of a single seed, by client and episode."""
+    """Return mean meta-testing accuracy by seed or, for a single seed, by client and episode."""
     asked = last_steps(rows)
     asked = asked[(asked.metric == "meta_testing") & (asked.model == "attacked")]
     return asked.groupby(["seed"] if asked.seed.nunique() > 1 else UNIT)["value"].mean()

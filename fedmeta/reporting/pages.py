@@ -1,4 +1,4 @@
-"""Tables as web pages that sort by a click and filter, for people; one file each, which asks nothing of the network."""
+"""Tables as web pages that people can sort and filter, each in one file that loads nothing from the network."""
 
 import csv
 import html
@@ -23,9 +23,9 @@ TEMPLATE = Path(__file__).with_name("page.html")
 
 
 def write_page(table: str | os.PathLike, title: str, path: str | os.PathLike) -> None:
-    """Write a CSV file as a page with this title. Columns without a value are left out, numbers are rounded.
+    """Write a CSV file as a page with this title. Columns without a value are left out; numbers are rounded.
 
-    Raises FedmetaError for a file that has no header.
+    Raises FedmetaError if the file has no header.
     """
     with open(table, newline="") as file:
         columns, *rows = list(csv.reader(file)) or [[]]

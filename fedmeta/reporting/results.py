@@ -15,7 +15,7 @@ from fedmeta.files import atomic_path
 
 COLUMNS = list(DTYPES)
 KEY = COLUMNS[:-1]
-# What one mean is reported for; seeds and episodes are what it is taken over.
+# One mean is reported for each of these; it is taken over seeds and episodes.
 SUMMARY_KEY = [column for column in KEY if column not in ("seed", "episode")]
 
 ATTACK_METRICS = ("attack_training", "attack_validation")
@@ -29,12 +29,12 @@ CONFIDENCE = 0.95
 
 
 def read_metrics(path: str | os.PathLike) -> pd.DataFrame:
-    """Return the rows of a file of metrics that has scenarios and defences, in their one order (`sort_metrics`).
+    """Return the rows of a metrics file that has scenarios and defences, in the order of `sort_metrics`.
 
     Columns and dtypes are `DTYPES`. A row is one accuracy, `value` in [0, 1]; the other columns, `KEY`, are its
-    unique name. What does not apply is "" (defence), `pd.NA` (client) or NaN (delta).
+    unique name. Values that do not apply are "" (defence), `pd.NA` (client) or NaN (delta).
 
-    Raises FedmetaError naming the file when it is missing, empty or cut, lacks a column, holds anything that the
+    Raises FedmetaError naming the file if it is missing, empty or cut off, lacks a column, holds anything that the
     columns do not allow, or names an accuracy twice.
     """
     return _without_repeats([_parse(_read_text(path, COLUMNS), path)], [path])
@@ -43,7 +43,7 @@ def read_metrics(path: str | os.PathLike) -> pd.DataFrame:
 def gather(paths: Iterable[str | os.PathLike], names: Iterable[Sequence[str]]) -> pd.DataFrame:
     """Return the tables that jobs made as one frame like that of `read_metrics`, with the columns that they lack.
 
-    `names` has (scenario, defence) for each path, the defence "" for an evaluation over rounds. A path may be there
+    `names` has (scenario, defence) for each path, the defence "" for an evaluation over rounds. A path may occur
     several times, with other names. Raises FedmetaError as `read_metrics` does, and for an accuracy in two files.
     """
     paths, names = list(paths), list(names)
@@ -59,7 +59,7 @@ def gather(paths: Iterable[str | os.PathLike], names: Iterable[Sequence[str]]) -
 
 
 def _without_repeats(frames: list[pd.DataFrame], paths: list[str | os.PathLike]) -> pd.DataFrame:
-    """Return the rows of all frames, sorted. Raises FedmetaError for an accuracy that is there twice."""
+    """Return the rows of all frames, sorted. Raises FedmetaError if an accuracy occurs twice."""
     frame = pd.concat(frames, keys=range(len(frames)), names=["file", "row"])
     repeated = frame[frame.duplicated(KEY, keep=False)]
     if len(repeated):
@@ -93,14 +93,14 @@ def summarise(frame: pd.DataFrame, by: Sequence[str] = SUMMARY_KEY) -> pd.DataFr
     """Return mean and 95% confidence interval of every group of rows with equal `by`.
 
     The columns are those of `by`, then `mean`, `half_width`, `n_episodes` and `n_seeds`. The interval is
-    mean +- half_width; Student's t knows no bounds, so it may reach beyond [0, 1].
+    mean +- half_width; Student's t has no bounds, so it may reach beyond [0, 1].
 
     Episodes are nested in seeds: those of one seed share its reserved classes, splits and models, so together
     they tell less about the method than as many episodes of different seeds would. Hence
     - one seed: the mean over episodes, Student's t over them with n_episodes - 1 degrees of freedom. The interval
-      speaks of further episodes with this seed's models;
+      is about further episodes with this seed's models;
     - several seeds: the mean over seeds of each seed's mean, Student's t over these with n_seeds - 1 degrees of
-      freedom. The interval speaks of further seeds; more episodes alone cannot make it arbitrarily narrow.
+      freedom. The interval is about further seeds; more episodes alone cannot make it arbitrarily narrow.
     With a single episode (of a single seed) there is no interval: `half_width` is NaN.
 
     The default `by` keeps clients apart. Without "client", clients are pooled: episode 3 of client 2 and episode 3
@@ -131,9 +131,9 @@ def lift(frame: pd.DataFrame) -> pd.DataFrame:
 
     The difference is taken episode by episode, so the draws that both models share cancel out. The rows are like
     those of `frame`, with model "attacked", metric `attack_training_lift` or `attack_validation_lift` and value in
-    [-1, 1]; `summarise` takes them as it does accuracies.
+    [-1, 1]; `summarise` treats them like accuracies.
 
-    Raises FedmetaError when a row of one model has no partner of the other.
+    Raises FedmetaError if a row of one model has no partner of the other.
     """
     attack = frame[frame.metric.isin(ATTACK_METRICS)]
     pair = [column for column in KEY if column != "model"]
@@ -159,7 +159,7 @@ def summary_table(frame: pd.DataFrame, by: Sequence[str] = SUMMARY_KEY) -> pd.Da
 
 
 def each_row(frame: pd.DataFrame) -> Iterator[Any]:
-    """Yield the rows as named tuples, whose fields the type checker takes as they come: no type tells the columns."""
+    """Yield the rows as named tuples, typed as Any because no type describes their columns."""
     yield from frame.itertuples()
 
 

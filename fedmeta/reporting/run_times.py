@@ -1,4 +1,4 @@
-"""How long the jobs of a run took, beside the run times that the paper gives."""
+"""How long the jobs of a run took, beside the paper's run times."""
 
 import os
 import re
@@ -31,16 +31,16 @@ COLUMNS = [*ORDER, "seconds", "max_rss_mb", "cpu_seconds", "paper_minutes"]
 def run_times(benchmark_files: Iterable[str | os.PathLike], methods: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
     """Return one row for each of Snakemake's benchmark files, sorted by what was run.
 
-    A path reads `logs/benchmarks/{rule}[/{scenario}[/{dataset}[/seed-{seed}[/{scope}][/{rest}]]]].tsv`, each part as
-    far as the rule has it: `logs/benchmarks/adapt/default/omniglot/seed-0/included/fine_tuning/client-2.tsv`. The
+    A path reads `logs/benchmarks/{rule}[/{scenario}[/{dataset}[/seed-{seed}[/{scope}][/{rest}]]]].tsv`, with the parts
+    that the rule has: `logs/benchmarks/adapt/default/omniglot/seed-0/included/fine_tuning/client-2.tsv`. The
     columns are `rule`, `scenario`, `dataset`, `seed`, `scope` (whether benign data `excluded` or `included` backdoor
     classes), `wildcards` (the rest), `seconds` (wall clock), `max_rss_mb` (peak resident memory), `cpu_seconds` and
     `paper_minutes`: what the paper's Appendix B reports for the whole stage, at the paper's scale, of which a row here
-    may be one job of many. `methods` are those of the defences, by scenario and name: the paper's minutes are of
-    supervised fine-tuning. Of repeated measurements, the mean time and the highest memory are given; what Snakemake
-    could not measure is empty. A job that was interrupted and resumed counts its last part only. No files, no rows.
+    may be one job of many. `methods` are those of the defences, by scenario and name: the paper's minutes are for
+    supervised fine-tuning. For repeated measurements, the mean time and the highest memory are given; what Snakemake
+    could not measure is empty. A job that was interrupted and resumed counts only its last part. No files, no rows.
 
-    Raises FedmetaError naming the file when its path or content is not a benchmark's.
+    Raises FedmetaError naming the file if its path or content is not a benchmark's.
     """
     rows = [_run_time(Path(path).as_posix(), methods) for path in benchmark_files]
     table = pd.DataFrame(rows, columns=COLUMNS).astype({"seed": "Int64", "paper_minutes": "Int64"})
@@ -48,7 +48,7 @@ def run_times(benchmark_files: Iterable[str | os.PathLike], methods: Mapping[str
 
 
 def _run_time(path: str, methods: Mapping[str, Mapping[str, str]]) -> dict:
-    """Return the row of one benchmark file as `run_times` describes it."""
+    """Return the row of one benchmark file as described in `run_times`."""
     match = BENCHMARK_PATH.fullmatch(path)
     if not match:
         raise FedmetaError(

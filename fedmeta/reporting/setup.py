@@ -1,4 +1,4 @@
-"""How the results that a figure or a comparison shows came about."""
+"""How the results in a figure or a comparison were made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from fedmeta.reporting.details import Detail
 class Setup:
     """The settings of one scenario for one data set, as far as the job was given them, and the defences that it shows.
 
-    `settings` is read by attribute (`settings.reptile.way`); `defences` are options of their methods by entry's name.
+    `settings` is read by attribute (`settings.reptile.way`); `defences`: the options of their methods, by entry.
     """
 
     settings: Any
@@ -29,11 +29,11 @@ class Setup:
         return cls(part(given["settings"]), {name: plugins.options("defence", entry) for name, entry in entries})
 
     def option(self, name: str, option: str) -> Any:
-        """Return an option of the defence called `name`, None where its method has no such option."""
+        """Return an option of the defence called `name`, or None if its method has no such option."""
         return getattr(self.defences[name], option, None)
 
     def method(self, name: str) -> str:
-        """Return the method of the defence called `name`; of a file of the user's own, the name that tables have."""
+        """Return the method of the defence called `name`; for a file of the user's own, its name in tables."""
         return self.defences[name].method.rpartition("/")[2].removesuffix(".py")
 
     def target_output(self, name: str = "") -> str:
@@ -48,7 +48,7 @@ class About:
 
     A kind that does not compare scenarios is given one. `kernel_norms` is the table of `kernel_norms.py`, with the
     columns seed, scope, model, kernel, norm, fresh_norm, ratio, for kinds that ask for it (`MODELS`). `details` is what
-    models say of single images, for kinds that ask for it (`DETAILS`).
+    models predict for single images, for kinds that ask for it (`DETAILS`).
     """
 
     dataset: str
@@ -67,7 +67,7 @@ class About:
         return self.setup.settings.reptile.way
 
     def named(self, names: tuple[str, ...]) -> list[str]:
-        """Return the defences that these names stand for: an entry each or, of an entry with a grid, all its points."""
+        """Return the defences of these names: an entry each or, for an entry with a grid, all its points."""
         there = dict.fromkeys(name for setup in self.setups.values() for name in setup.defences)
         points = {name: [each for each in there if each == name or each.startswith(f"{name},")] for name in names}
         return [each for name in names for each in points[name]]

@@ -63,8 +63,8 @@ def test_a_strangers_model_has_no_state_of_users(stages, data, settings, ours, t
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda tensors: tensors.pop("norm2.beta"), r"no model of this network.*\(norm2.beta\)"),
-        (lambda tensors: tensors["conv1.kernel"].fill_(float("nan")), "NaN or infinite"),
+        (lambda tensors: tensors.pop("norm2.beta"), r"not a model of this network.*\(norm2.beta\)"),
+        (lambda tensors: tensors["conv1.kernel"].fill_(float("nan")), "NaN or infinity"),
         (None, "cannot be read as safetensors"),
     ],
 )

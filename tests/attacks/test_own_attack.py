@@ -157,7 +157,7 @@ def test_each_attacker_may_have_a_part_of_the_key(data, settings, tmp_path):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("def attackers(self, number): return (3,)", r"users \(3,\) attack in round 1, the attackers are 1, 2"),
+        ("def attackers(self, number): return (3,)", r"users \(3,\) attack in round 1, but the attackers are 1, 2"),
         ("def attackers(self, number): return (1, 1)", "attack in round 1"),
         ("def update(self, user, number, shared, local): return local[:3]", "update of user 1 in round 1"),
         ("def update(self, user, number, shared, local): return local / 0", "update of user 1 in round 1"),

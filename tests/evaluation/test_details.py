@@ -105,7 +105,7 @@ def test_a_file_cut_short_is_one_line(made, tmp_path):
     made(UNTRAINED)
     path = tmp_path / "detail.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(FedmetaError, match=r"detail\.safetensors is not whole: delete both"):
+    with pytest.raises(FedmetaError, match=r"detail\.safetensors is incomplete: delete both"):
         read_detail(NAME, tmp_path / "detail.csv", path)
 
 

@@ -132,9 +132,9 @@ def test_later_rounds_that_were_interrupted_decide_and_remember_the_same(data, o
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        ("shared[:2], weights, {}", "no model of finite numbers"),
-        ("shared / 0, weights, {}", "no model of finite numbers"),
-        ("shared, {1: 1.0}, {}", "a decision about each user"),
+        ("shared[:2], weights, {}", "wrong shape or with NaN"),
+        ("shared / 0, weights, {}", "wrong shape or with NaN"),
+        ("shared, {1: 1.0}, {}", "no decision about some user"),
     ],
 )
 def test_what_an_aggregation_must_not_return_is_one_clear_line(tmp_path, returned, message):

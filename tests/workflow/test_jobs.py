@@ -194,7 +194,7 @@ class TestFolders:
     def test_a_link_to_nothing(self, tmp_path, name):
         os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
         os.symlink(tmp_path / "nowhere", name)
-        with pytest.raises(FedmetaError, match=f"^{name} is a link to nothing: make the folder that it points to"):
+        with pytest.raises(FedmetaError, match=f"^{name} is a broken link: make the folder that it points to"):
             preflight.check_folders()
         os.mkdir("nowhere")
         preflight.check_folders()

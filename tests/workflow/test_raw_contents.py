@@ -141,7 +141,7 @@ class TestLocalRawData:
     def test_a_link_to_nothing_is_one_clear_line(self, finished, raw, dataset):
         (raw / dataset / "n01/2.jpg").symlink_to("nowhere.jpg")
         text = finished.printed(*self.arguments(raw, dataset))
-        assert f"{raw}/{dataset}/n01/2.jpg is a link to nothing: fix or remove it" in text
+        assert f"{raw}/{dataset}/n01/2.jpg is a broken link: fix or remove it" in text
         assert "Traceback" not in text
 
     @pytest.mark.parametrize("dataset", ["mini_imagenet"])
@@ -183,14 +183,14 @@ def test_every_link_to_nothing_is_named(tmp_path, monkeypatch, dataset, link):
     path = tmp_path / "raw" / dataset / link
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(FedmetaError, match=rf"^{re.escape(str(path))} is a link to nothing: fix or remove it$"):
+    with pytest.raises(FedmetaError, match=rf"^{re.escape(str(path))} is a broken link: fix or remove it$"):
         RawData(tmp_path / "raw").contents(dataset)
 
 
 def test_a_raw_folder_that_is_a_link_to_nothing_matters_only_where_raw_files_do(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "raw").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(FedmetaError, match="raw is a link to nothing"):
+    with pytest.raises(FedmetaError, match="raw is a broken link"):
         RawData(tmp_path / "raw").contents("omniglot")
     assert RawData(tmp_path / "raw").contents("glyphs") == {}
 

@@ -146,7 +146,7 @@ def test_a_file_that_was_edited_is_made_again_and_not_built_upon(project, finish
     model.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     jobs, text = planned(project)
     assert jobs == sorted(["pretrain", *FOLLOWS])
-    assert f"{PRETRAINED} is not what was made: it is made again, and so is what depends on it" in text
+    assert f"{PRETRAINED} has changed since it was made: it is made again, with all that depends on it" in text
     assert_recovers(project, finished)
     assert (
         "has changed since it was kept: making it again" in next((project / "logs/pretrain").rglob("*.log")).read_text()
@@ -189,7 +189,7 @@ def test_a_time_in_the_future_costs_nothing(project, finished):
     (project / f"{EXCLUDED}/attacked.safetensors").unlink()
     run = call(project)
     assert run.returncode == 0, run.stderr
-    assert f"{PRETRAINED} was of a time in the future" in run.stderr
+    assert f"{PRETRAINED} had a modification time in the future" in run.stderr
     assert made(project) == made(finished)
 
 

@@ -69,7 +69,7 @@ def test_jobs_are_gathered_by_reason_and_those_that_only_follow_come_last():
     )
     assert list(jobs_by_reason(text).items()) == [
         ("not made yet", ["weak: attacking on glyphs", "strong: attacking on glyphs"]),
-        ("made from what runs again", ["plain: attacking on glyphs"]),
+        ("depends on what runs again", ["plain: attacking on glyphs"]),
     ]
 
 

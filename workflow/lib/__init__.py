@@ -1,1 +1,1 @@
-"""What the rules need in Python: typed, and tested without a process of Snakemake."""
+"""The Python that the rules need: typed, and tested without running Snakemake."""

@@ -1,7 +1,7 @@
-"""Which files a call must make again although Snakemake, which looks at times and at its own records, may not see it.
+"""Which files a call must make again although Snakemake, which looks at times and its own records, may not notice.
 
-After a stage has failed, Snakemake has deleted its output and recorded its new settings, and no longer wants an
-output that is missing if what was made from it is there. So a call looks at what the stages themselves have recorded.
+After a stage has failed, Snakemake has deleted its output and recorded its new settings. It no longer asks for the
+missing output if what was made from it is there. So each call looks at what the stages themselves have recorded.
 """
 
 import os
@@ -15,10 +15,10 @@ FOLDERS = ("data/prepared", "results")
 
 
 def doubts(recorded: Callable[[str], bool], folders: Iterable[str] = FOLDERS) -> dict[str, str]:
-    """Return the files to make again, each with why. `recorded` tells whether Snakemake has a record of a file.
+    """Return the files to make again, each with the reason. `recorded` tells whether Snakemake has a record of a file.
 
-    They are: outputs that are missing, that cannot be read, that are not what was made, or of which there is no record;
-    inputs that are missing; and outputs that were made from something else than what is there now.
+    They are: outputs that are missing, that cannot be read, that have changed since they were made, or that have no
+    record; inputs that are missing; and outputs made from something other than what is there now.
     """
     digests, all_made = Digests("sha256"), list(records(folders))
     found: dict[str, str] = {}
@@ -34,7 +34,7 @@ def doubts(recorded: Callable[[str], bool], folders: Iterable[str] = FOLDERS) ->
                 found[path] = "cannot be read"
                 continue
             if content[path] != output.sha256:
-                found[path] = "is not what was made"
+                found[path] = "has changed since it was made"
             elif not recorded(path):
                 found[path] = "is not on record"
     for made in all_made:
@@ -59,14 +59,14 @@ def is_as_made(made: Made) -> bool:
 
 
 def _content(path: str, output: Output, digests: Digests) -> str:
-    """Return the hash of what a file has now. Raises OSError where it cannot be read."""
+    """Return the hash of a file's current content. Raises OSError if it cannot be read."""
     return output.sha256 if output.untouched(path) else digests.of(path)
 
 
 def set_clock(files: Iterable[str], folders: Iterable[str] = FOLDERS) -> list[str]:
-    """Give files with a time of modification in the future that of now, and return which they were.
+    """Set modification times in the future to now, and return the files that had one.
 
-    Snakemake deletes what is made from such a file, as older than its input.
+    Snakemake deletes what is made from such a file, because it is older than its input.
     """
     outputs = (path for made in records(folders) for path in made.outputs)
     late = [path for path in (*files, *outputs) if os.path.exists(path) and os.path.getmtime(path) > time.time()]

@@ -10,7 +10,7 @@ from pathlib import Path
 from fedmeta import plugins
 from workflow.lib.notes import read_notes, write_notes
 
-# Modules that cannot change a result: the words of errors, progress, logs, and how finished work is kept.
+# Modules that cannot change a result: the texts of errors, progress, logs, and how finished work is kept.
 UNCOUNTED = {"fedmeta/errors.py", "fedmeta/progress.py", "fedmeta/made.py", "fedmeta/store.py"}
 UNCOUNTED |= {"workflow/scripts/stage.py", "fedmeta/plugins.py"}
 # The types of the settings: what a job reads of them is among its params.
@@ -19,7 +19,7 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class Code:
-    """Versions of the Python files of the project and, by their paths from the working folder, of the user."""
+    """Versions of the project's Python files and, by their paths from the working folder, of the user's."""
 
     def __init__(self) -> None:
         # Notes by another version of this module may mean something else.
@@ -31,7 +31,7 @@ class Code:
     def versions(self, path: str | Path) -> dict[str, str]:
         """Return "path version" of a Python file, and of every script and module of fedmeta that it reaches.
 
-        The paths are the keys, too. Imports are followed wherever they are, those inside functions as well.
+        The keys are the paths. All imports are followed, including those inside functions.
         """
         versions, waiting = {}, [Path(path)]
         while waiting:
@@ -44,7 +44,7 @@ class Code:
         return versions
 
     def of_rule(self, script: str) -> dict[str, str]:
-        """Return the versions for the script of a rule, given as in the files in workflow/rules/."""
+        """Return the versions for the script of a rule, given as in workflow/rules/."""
         return self.versions(os.path.normpath(Path("workflow/rules", script)))
 
     def unchanged(self, versions: Iterable[str]) -> bool:
@@ -71,16 +71,14 @@ class Code:
 
 
 def located(path: str | Path) -> Path:
-    """Return where a file is: one of the project's where the project is, any other as seen from the working folder."""
+    """Return where a file is: one of the project's in the project, any other from the working folder."""
     own = plugins.ROOT / path
     elsewhere = own.exists() and not (os.path.exists(path) and os.path.samefile(path, own))
     return own if elsewhere else Path(path)
 
 
 def meaning(node: object) -> str:
-    """Return a syntax tree as text without comments, docstrings, positions, the texts of errors that it raises, and
-    what it says of settings.
-    """
+    """Return a syntax tree as text without comments, docstrings, positions, texts of errors, and descriptions."""
     if isinstance(node, list):
         return f"[{','.join(map(meaning, node))}]"
     if not isinstance(node, ast.AST):
@@ -93,13 +91,13 @@ def meaning(node: object) -> str:
         fields["exc"] = ast.Call(node.exc.func, told, node.exc.keywords)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Field":
         fields["keywords"] = [each for each in node.keywords if each.arg != "description"]
-    # Fields without a value are left out: which there are differs between versions of Python.
+    # Fields without a value are left out: they differ between versions of Python.
     said = ",".join(f"{name}={meaning(value)}" for name, value in fields.items() if value is not None and value != [])
     return f"{type(node).__name__}({said})"
 
 
 def is_text(statement: ast.stmt | None) -> bool:
-    """Tell whether a statement is nothing but a text, as a docstring is."""
+    """Tell whether a statement is only a text, like a docstring."""
     return (
         isinstance(statement, ast.Expr)
         and isinstance(statement.value, ast.Constant)
@@ -108,7 +106,7 @@ def is_text(statement: ast.stmt | None) -> bool:
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
-    """Yield the names that a module imports, as written: `a.b`, or `..a.b` for what is relative to its package."""
+    """Yield the names that a module imports, as written: `a.b`, or `..a.b` if relative to its package."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             base = "." * node.level + (node.module or "")
@@ -119,7 +117,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 
 def files_of(name: str, importer: Path) -> Iterator[Path]:
-    """Yield the files that an import of `name` in the file `importer` would load, as far as they are of the project."""
+    """Yield the project's files that an import of `name` in the file `importer` would load."""
     level = len(name) - len(name.lstrip("."))
     if level:
         package = importer.parent.parts[: len(importer.parent.parts) - level + 1]

@@ -1,4 +1,4 @@
-"""Hashes of files, each read once for as long as its size and time of modification stay the same."""
+"""Hashes of files, each read only once while its size and modification time stay the same."""
 
 import hashlib
 import os
@@ -19,7 +19,7 @@ class Digests:
         self.changed = False
 
     def of(self, path: str | os.PathLike) -> str:
-        """Return the hash of a file's content in hexadecimal digits. Raises OSError where it cannot be read."""
+        """Return the hash of a file's content in hexadecimal digits. Raises OSError if it cannot be read."""
         key, state = os.path.abspath(path), os.stat(path)
         stamp = [state.st_size, state.st_mtime_ns]
         size, mtime, digest = self.known.get(key, (None, None, ""))

@@ -1,4 +1,4 @@
-"""The door to Snakemake: what a call does before the jobs are known, when they are known, and after a failure."""
+"""The interface to Snakemake: what a call does before the jobs are known, when they are known, and after a failure."""
 
 import functools
 import gc
@@ -42,10 +42,10 @@ def one_line(check: Callable, *arguments) -> None:
 
 
 def complete_config(workflow, config: Mapping) -> dict:
-    """Return the whole config, checked: the config's files over one another and over the paper's table.
+    """Return the whole config, checked: its files laid over one another and over the paper's table.
 
-    Snakemake has merged the files already, but does not know that the options of a method go when another is named.
-    Where another workflow uses this one as a module, `config` is what it gives, and lies over config.yaml.
+    Snakemake has already merged the files, but does not know that a method's options go when another one is named. If
+    another workflow uses this one as a module, `config` is what it gives, laid over config.yaml.
     """
     if is_module(workflow):
         files, layers = [], [load_configfile(plugins.ROOT / "config.yaml"), config]
@@ -69,17 +69,17 @@ def is_module(workflow) -> bool:
 
 
 def one_of(names: Iterable[str]) -> str:
-    """Return the constraint of a wildcard that is one of the names."""
+    """Return the constraint for a wildcard that must be one of the names."""
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def before_all(workflow, jobs: Jobs, homes: Homes, raw: RawData, code: Code, marks: Marks) -> None:
-    """Raise WorkflowError about what would end the run late. Jobs that run in processes of their own pass.
+    """Raise WorkflowError for what would end the run late. Jobs that run in processes of their own are not checked.
 
-    The templates of the report's captions may ask `words` then: Snakemake gives them only what a job is given.
+    Give `words` to the templates of the report's captions: Snakemake gives them only what a job is given.
     """
     os.environ.update(FEDMETA_SNAKEMAKE=str(os.getpid()))  # stages end when this process does
-    # The graph of jobs stays to the end: collecting garbage seldom makes a dry run a twelfth shorter.
+    # Collect garbage less often, as the graph of jobs stays to the end: dry runs 8% faster.
     gc.set_threshold(100_000)
     os.environ["FEDMETA_SNAKEMAKE"] = str(os.getpid())  # stages end when this process does
     if workflow.is_main_process:
@@ -89,11 +89,10 @@ def before_all(workflow, jobs: Jobs, homes: Homes, raw: RawData, code: Code, mar
 
 
 def complete_rules(workflow, code: Code) -> None:
-    """Give each rule with a script what all of them have: the environment, and the param `code`.
+    """Give each rule with a script the environment and the param `code`.
 
-    That is the versions of the script and of the modules that it reaches. A param rather than input: what counts is
-    the content when the run began, not a time of modification, and not what a file has been edited to by the time the
-    stage has finished.
+    `code` has the versions of the script and of the modules that it reaches. It is a param, not an input: what counts
+    is the content at the start of the run, not a modification time, and not an edit made while the stage runs.
     """
     for rule in workflow.modifier.rules:  # not those of a workflow that uses this one
         if rule.script:
@@ -105,9 +104,9 @@ def complete_rules(workflow, code: Code) -> None:
 def remake(workflow) -> Callable[[object], list[str]]:
     """Return a function for the input of the first rule: it asks for no file, but forces those in doubt to be made.
 
-    What it adds is what `--forcerun` adds, without making these files targets of the call: only those on which the
-    targets depend are made again. The first rule's input is asked for whatever the targets are, before Snakemake
-    decides what to run.
+    It does what `--forcerun` does, without making these files targets of the call: only those that the targets depend
+    on are made again. Snakemake asks for the first rule's input whatever the targets are, before it decides what to
+    run.
     """
     looked = []
 
@@ -116,7 +115,7 @@ def remake(workflow) -> Callable[[object], list[str]]:
             looked.append(True)
             try:
                 force(workflow)
-            except Exception:  # Snakemake would pass over it, and say of stale files that there is nothing to do
+            except Exception:  # Snakemake would ignore it, and say that nothing is to be done about stale files
                 logger.error(traceback.format_exc())
                 sys.exit(1)
         return []
@@ -129,19 +128,19 @@ def force(workflow) -> None:
     found = doubts(lambda path: workflow.persistence.metadata(IOFile(path)) is not None)
     workflow.dag.forcefiles.update(found)
     for path, problem in found.items():
-        if problem in ("is not what was made", "cannot be read"):
-            logger.warning(f"{path} {problem}: it is made again, and so is what depends on it")
+        if problem in ("has changed since it was made", "cannot be read"):
+            logger.warning(f"{path} {problem}: it is made again, with all that depends on it")
 
 
 def before_jobs(homes: Homes, inputs: Iterable[str]) -> None:
-    """Raise WorkflowError about a folder that cannot be written; set back the clock of files of the future.
+    """Raise WorkflowError for a folder that cannot be written; set modification times in the future to now.
 
-    Then note which scenario keeps what.
+    Then record which scenario keeps what.
     """
     one_line(preflight.check_folders)
     one_line(write_homes, homes.record())
     for path in set_clock(inputs):
-        logger.warning(f"{path} was of a time in the future: it is of now")
+        logger.warning(f"{path} had a modification time in the future: it is set to now")
 
 
 def after_success(workflow) -> None:
@@ -155,7 +154,7 @@ def after_success(workflow) -> None:
 
 
 def after_failure() -> None:
-    """Say which stages were killed: all that they can leave behind themselves is a lock."""
+    """Report which stages were killed: all that they leave behind is a lock."""
     for path in abandoned(FOLDERS):
         logger.error(
             f"error: the stage that makes {path} was killed, probably out of memory: lower threads, free some memory, "

@@ -30,7 +30,7 @@ class Homes:
         self._known_places: dict[tuple[str, str], dict[Place, None]] = {}
 
     def key(self, stage: str, place: Place) -> str:
-        """Return what tells the results of a stage: its settings, its methods and those of the stages before it."""
+        """Return what identifies a stage's results: its settings, its methods and those of the stages before it."""
         if (stage, place) not in self._keys:
             made_of = [self.key(each, self._bare(each, place)) for each in before(stage, place.model)]
             if stage in ADAPTED and self.jobs.repaired(place):
@@ -45,9 +45,9 @@ class Homes:
         return self._of_stage(stage, place.dataset)[self.key(stage, place)]
 
     def asker(self, stage: str, place: Place) -> Place:
-        """Return a place of the config whose settings the results at `place` have: itself, or one that it is home to.
+        """Return a place in the config whose settings the results at `place` have: itself, or one that it is home to.
 
-        Raises KeyError for a place that is not in the config and home to nothing.
+        Raises KeyError if `place` is not in the config and home to nothing.
         """
         place = self._bare(stage, place)
         if self._in_config(stage, place):
@@ -58,11 +58,11 @@ class Homes:
         raise KeyError(f"no scenario of the config has its results of {stage} in {place.scenario}")
 
     def scenarios(self) -> list[str]:
-        """Return the scenarios in which results are, or are to be: those of the config and former ones."""
+        """Return the scenarios that have or will have results: those of the config and former ones."""
         return list(dict.fromkeys((*self.jobs.scenarios, *(place.scenario for _, place in self.recorded))))
 
     def defences(self) -> list[str]:
-        """Return the names of all entries of the tables of defences, former ones among them."""
+        """Return the names of all entries of the tables of defences, including former ones."""
         named = [place.defence for stage in CLIENTS_OWN for place in self._all(stage)]
         return list(dict.fromkeys((*named, *(place.defence for _, place in self.recorded if place.defence))))
 
@@ -89,7 +89,7 @@ class Homes:
         return self._homes[stage, dataset]
 
     def _holder(self, stage: str, key: str) -> Place | None:
-        """Return who has kept a result so far, unless something else is to be in its place now."""
+        """Return the place that has kept a result so far, unless it must keep another one now."""
         for place in self._former.get(key, ()):
             if not self._in_config(stage, place) or self.key(stage, place) == key:
                 return place
@@ -118,7 +118,7 @@ class Homes:
 
     @staticmethod
     def _bare(stage: str, place: Place) -> Place:
-        """Return a place as a stage has it: most have no defence."""
+        """Return a place as a stage uses it: most have no defence."""
         return place if stage in CLIENTS_OWN else Place(place.scenario, place.dataset)
 
 
@@ -140,6 +140,6 @@ def read_homes() -> dict[tuple[str, Place], str]:
 
 
 def write_homes(record: Mapping[tuple[str, Place], str]) -> None:
-    """Write who keeps what."""
+    """Write which place keeps what."""
     with atomic_path(RECORD) as temporary:
         temporary.write_text(json.dumps([[stage, *place, key] for (stage, place), key in record.items()], indent=0))

@@ -1,4 +1,4 @@
-"""The settings of jobs: the config as it is in a scenario for a data set, and what of it each stage reads."""
+"""The settings of jobs: the config as it is in a scenario for a data set, and what each stage reads of it."""
 
 import json
 import math
@@ -12,9 +12,9 @@ from fedmeta.settings import for_dataset, lay, scenarios_of
 from fedmeta.settings.fields import MethodOptions
 from workflow.lib.stages import ADAPTED, STAGES, TRAINING
 
-# Lists whose order means nothing, by section.
+# Keys of lists whose order means nothing.
 UNORDERED = ("rounds", "cases", "iterations")
-EXACT = 2**53  # whole numbers below it are whole as floats, too
+EXACT = 2**53  # whole numbers below it are exact as floats
 
 
 class Place(NamedTuple):
@@ -32,7 +32,7 @@ class Place(NamedTuple):
 
 
 def typed(value: Any) -> Any:
-    """Return a list or mapping with the texts in it read as YAML, which Snakemake leaves undone in `--config`."""
+    """Return a list or mapping with its texts read as YAML, which Snakemake does not do in `--config`."""
     if isinstance(value, dict):
         return {key: typed(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -41,7 +41,7 @@ def typed(value: Any) -> Any:
 
 
 def plain(value: Any, name: str = "") -> Any:
-    """Return a setting in the one way to write it: 3 for 3.0, mappings and unordered lists sorted."""
+    """Return a setting in its canonical form: 3 for 3.0, mappings and unordered lists sorted."""
     if isinstance(value, dict):
         return {key: plain(value[key], key) for key in sorted(value)}
     if isinstance(value, list):
@@ -70,7 +70,7 @@ def chosen(settings: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]
 
 
 class Jobs:
-    """What jobs read, from the whole config."""
+    """What jobs read of the whole config."""
 
     def __init__(self, config: dict):
         self.config = config
@@ -88,7 +88,7 @@ class Jobs:
     def settings(self, scenario: str, dataset: str) -> dict[str, Any]:
         """Return the same as a mapping with every option of every method.
 
-        How it is written is of no account: neither the order of keys nor 3.0 for 3, nor a default left out.
+        It does not depend on how the config is written: the order of keys, 3.0 for 3, a default left out.
         """
         if (scenario, dataset) not in self._settings:
             dumped = self.own(scenario, dataset).model_dump(warnings=False)
@@ -96,7 +96,7 @@ class Jobs:
         return self._settings[scenario, dataset]
 
     def params(self, stage: str, place: Place) -> dict[str, Any]:
-        """Return what of the config a stage reads: its settings and, of a stage with a defence, the entry."""
+        """Return what a stage reads of the config: its settings and, for a stage with a defence, the entry."""
         settings = self.settings(place.scenario, place.dataset)
         if not place.defence:
             return {"settings": chosen(settings, STAGES[stage].settings)}
@@ -107,11 +107,11 @@ class Jobs:
         return {"settings": taken, "defence": {k: v for k, v in entry.items() if k not in ("repair", "evaluation")}}
 
     def repaired(self, place: Place) -> bool:
-        """Tell whether a defence has the client repair the model before it adapts it."""
+        """Tell whether a defence has the client repair the model before adapting it."""
         return bool(self.settings(place.scenario, place.dataset)["defences"][place.defence]["repair"])
 
     def methods(self, stage: str, place: Place) -> list[tuple[str, MethodOptions]]:
-        """Return (family, options) of the methods that a stage uses; of a reader there are no options."""
+        """Return (family, options) of the methods that a stage uses; readers have no options."""
         own = self.own(place.scenario, place.dataset)
         if stage in ADAPTED:
             return [("defence", own.defences[place.defence])]

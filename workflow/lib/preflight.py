@@ -1,4 +1,4 @@
-"""What would end a run late is said before anything is made or deleted: names, counts, the key, raw files, folders."""
+"""Report what would end a run late before anything is made or deleted: names, counts, the key, raw files, folders."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ WRITTEN = (*FOLDERS, "logs")
 
 
 def check_data(jobs: Jobs, homes: Homes, raw: RawData, code: Code) -> None:
-    """Raise FedmetaError for the first data set of the config whose raw files or prepared images will not do."""
+    """Raise FedmetaError for the first data set of the config whose raw files or prepared images do not suffice."""
     for dataset, reader in jobs.readers.items():
         for scenario in jobs.scenarios:
             own, place = jobs.own(scenario, dataset), Place(scenario, dataset)
@@ -46,10 +46,10 @@ def resize_params(place: Place, jobs: Jobs, raw: RawData, code: Code) -> dict:
 
 
 def check_folders() -> None:
-    """Raise FedmetaError about a folder that cannot be written, which Snakemake would find out late."""
+    """Raise FedmetaError for a folder that cannot be written, which Snakemake would notice late."""
     for top in ("data", *WRITTEN):
         if os.path.islink(top) and not os.path.exists(top):
-            raise FedmetaError(f"{top} is a link to nothing: make the folder that it points to, or remove the link")
+            raise FedmetaError(f"{top} is a broken link: make the folder that it points to, or remove the link")
         if os.path.exists(top) and not os.path.isdir(top):
             raise FedmetaError(f"{top} is a file, where a folder must be: move it away and run again")
     for top in WRITTEN:
@@ -59,7 +59,7 @@ def check_folders() -> None:
 
 
 def check_place(folder: str | os.PathLike) -> None:
-    """Raise FedmetaError where Snakemake cannot work: a folder with braces in its name, or one that is read-only."""
+    """Raise FedmetaError if Snakemake cannot work here: a folder with braces in its name, or one that is read-only."""
     if "{" in str(folder) or "}" in str(folder):
         raise FedmetaError(f"{folder} has braces in its name, which Snakemake takes for a wildcard: rename the folder")
     if not os.access(folder, os.W_OK):
@@ -67,7 +67,7 @@ def check_place(folder: str | os.PathLike) -> None:
 
 
 def _require_raw(dataset: str, raw: RawData, images: Path) -> None:
-    """Raise FedmetaError if prepared images would be deleted for want of raw files: no download replaces them."""
+    """Raise FedmetaError if prepared images would go while raw files are missing: no download may replace them."""
     if missing := raw.missing(dataset):
         raise FedmetaError(
             f"{images} was made from other raw files or settings and {missing[0]} is missing: set raw_data to the "
@@ -76,7 +76,7 @@ def _require_raw(dataset: str, raw: RawData, images: Path) -> None:
 
 
 def _check_once(place: Place, jobs: Jobs, made: Made, code: Code) -> None:
-    """Raise FedmetaError if the prepared images do not suffice for these settings. What has passed is not repeated."""
+    """Raise FedmetaError if the prepared images do not suffice for these settings. Passed checks are not repeated."""
     reached = [code.versions(f"fedmeta/data/{module}.py") for module in ("split_drawing", "requirements", "trigger")]
     settings = jobs.settings(place.scenario, place.dataset)
     key = key_of({"settings": settings, "code": reached}, [output.sha256 for output in made.outputs.values()])
@@ -89,7 +89,7 @@ def _check_once(place: Place, jobs: Jobs, made: Made, code: Code) -> None:
 
 def check_images(images: str, classes: str, own: Settings) -> None:
     """Raise FedmetaError if the images do not suffice for the splits, episodes and key of a data set's settings."""
-    import numpy as np  # seldom needed, and half of the time that reading the rules takes
+    import numpy as np  # rarely needed, and half the time of reading the rules
 
     from fedmeta.data.bank import ImageBank
     from fedmeta.data.requirements import require_enough

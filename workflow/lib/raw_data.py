@@ -17,7 +17,7 @@ from workflow.lib.readers import Declared, constants_of
 class RawData:
     """The raw files of each data set, under the folder `raw_data` of the config.
 
-    A data set is named as in the config: by its reader. What is counted of its files, the reader's file declares.
+    A data set is named as in the config: by its reader. The reader's file declares which of its files count.
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -25,17 +25,15 @@ class RawData:
         self.known: dict[str, dict[str, str]] = {}
 
     def contents(self, dataset: str) -> dict[str, str]:
-        """Return what is in the raw files of a data set, never where they are; nothing where there are none.
+        """Return what is in the raw files of a data set, never where they are; {} if there are none.
 
-        Raises FedmetaError for a link to nothing, or to a folder around it, and for a file that cannot be read.
+        Raises FedmetaError for a broken link, a link to a folder that contains it, and a file that cannot be read.
         """
         if dataset not in self.known:
             try:
                 self.known[dataset] = self._contents(dataset)
             except OSError as error:
-                problem = (
-                    "is a link to nothing" if os.path.islink(error.filename) else f"cannot be read: {error.strerror}"
-                )
+                problem = "is a broken link" if os.path.islink(error.filename) else f"cannot be read: {error.strerror}"
                 raise FedmetaError(f"{error.filename} {problem}: fix or remove it") from error
             self.digests.save()
         return self.known[dataset]
@@ -47,9 +45,9 @@ class RawData:
         return [str(path) for path in paths if not path.exists() and not path.with_suffix("").exists()]
 
     def require(self, dataset: str, size: int) -> None:
-        """Raise FedmetaError, before anything is made or unmade, if nobody has put the data set's raw files there."""
+        """Raise FedmetaError, before anything is made or deleted, if the data set's raw files are not there."""
         if constants_of(dataset).PUBLISHED is None and not self.contents(dataset):
-            read(dataset, self.folder, size)  # which says better what it needs
+            read(dataset, self.folder, size)  # its own error says better what it needs
             raise FedmetaError(
                 f"{folder_of(dataset, self.folder)} holds no raw files: put them there, or write PUBLISHED = {{}} into "
                 f"{plugins.file_of('reader', dataset)} if it needs none"
@@ -66,7 +64,7 @@ class RawData:
         return {"files": md5_of(files)} if files else {}
 
     def _archive(self, path: Path, published: str, reader: Declared) -> str:
-        """Return the MD5 of an archive, or of the files in the folder extracted from it, or what is published."""
+        """Return the MD5 of an archive, or of the files in the folder extracted from it, or the published MD5."""
         extracted = path.with_suffix("")
         _follow(path)
         _follow(extracted)
@@ -88,10 +86,10 @@ class RawData:
             if entry.is_symlink():
                 _follow(entry.path)
                 if os.path.realpath(entry.path) in above:
-                    raise FedmetaError(f"{entry.path} is a link to a folder that it is in: remove it")
+                    raise FedmetaError(f"{entry.path} is a link to a folder that contains it: remove it")
             if entry.is_dir():
                 yield from self._files(entry.path, reader, depth - 1, path + "/", above) if depth > 1 else ()
-            elif entry.is_file():  # a pipe would be waited for
+            elif entry.is_file():  # reading a pipe would wait
                 if suffix in reader.LARGE:
                     yield path, size_and_ends(entry.path)
                 elif reader.FILES is None or suffix in reader.FILES:
@@ -99,13 +97,13 @@ class RawData:
 
 
 def _follow(path: str | os.PathLike) -> None:
-    """Raise OSError for a link to nothing, which readers take for no file at all: its images would be left out."""
+    """Raise OSError for a broken link, which readers take for no file at all: its images would be left out."""
     if os.path.islink(path):
         os.stat(path)
 
 
 def size_and_ends(path: str) -> str:
-    """Return a hash of a file's size and ends. A zip archive's last megabytes have all its files' checksums."""
+    """Return a hash of a file's size and ends. A zip archive's last megabytes hold the checksums of all its files."""
     size, some = os.path.getsize(path), 8_000_000
     with open(path, "rb") as file:
         ends = file.read(some)

@@ -19,12 +19,12 @@ class Declared(Section):
         None, description="a dictionary of the files that the reader downloads: name -> MD5, 32 digits"
     )
     DEPTH: Count | None = Field(None, description="a whole number from 1: 1 for files in the raw folder itself")
-    FILES: Suffixes | None = Field(None, description='a tuple of small-letter suffixes, like (".png", ".npy")')
-    LARGE: Suffixes = Field((), description='a tuple of small-letter suffixes, like (".zip",)')
+    FILES: Suffixes | None = Field(None, description='a tuple of lower-case suffixes, like (".png", ".npy")')
+    LARGE: Suffixes = Field((), description='a tuple of lower-case suffixes, like (".zip",)')
 
 
 def constants_of(dataset: str) -> Declared:
-    """Return the constants of a data set's reader. Raises FedmetaError that says what one of them must be."""
+    """Return the constants of a data set's reader. Raises FedmetaError if one of them is not as it must be."""
     fields = Declared.model_fields
     values = {name: plugins.constant("reader", dataset, name, field.default) for name, field in fields.items()}
     try:

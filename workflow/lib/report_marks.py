@@ -1,4 +1,4 @@
-"""Which results the report shows, and where in it: by scenario, data set and experiment.
+"""Which results the report shows, and where: by scenario, data set and experiment.
 
 The report's menu sorts by name: results that compare scenarios are in the group that comes first.
 """
@@ -13,7 +13,7 @@ from fedmeta.reporting.figures.captions import display
 from workflow.lib.jobs import Jobs
 from workflow.lib.targets import FIGURES, OF_PAPER, Targets
 
-MOST_PICTURES = 24  # of single scenarios; with more, the report shows those that compare scenarios and the tables
+MOST_PICTURES = 24  # of single scenarios; with more, the report shows only tables and comparisons of scenarios
 CAPTIONS = "../report"  # from the folder of the rules
 ACROSS, RUN = "All scenarios", "The run"
 EXPERIMENTS = {"3": 1, "4": 1, "5": 2, "6": 2, "7": 3, "8": 3}  # of the paper, by its figures
@@ -27,7 +27,7 @@ NAMES = {
 
 
 class Marks:
-    """Marks outputs of rules for the report. Marks are read when it is written: they rerun nothing."""
+    """Marks outputs of rules for the report. Marks are read when it is written, and rerun nothing."""
 
     def __init__(self, jobs: Jobs, targets: Targets):
         self.jobs, self.targets = jobs, targets
@@ -75,7 +75,7 @@ class Marks:
         return ["comparison", "rejections", "run_times", "summary", *compared]
 
     def result(self, wildcards) -> str:
-        """Return what a figure is called in the report: by the paper's experiment, if it is of the paper."""
+        """Return a figure's name in the report: by the paper's experiment, if the paper has the figure."""
         scenario = wildcards.get("scenario", self.jobs.scenarios[0])
         kind = plugins.stem(self.targets.entry(scenario, wildcards.dataset, wildcards.figure).kind).replace("_", " ")
         return f"{experiment_of(wildcards.figure)}: figure {wildcards.figure}, {kind}"

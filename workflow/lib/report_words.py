@@ -1,4 +1,4 @@
-"""What the report's captions are given beside their templates, workflow/report/*.rst: the run's own settings and files.
+"""What the report's captions get besides their templates, workflow/report/*.rst: the run's own settings and files.
 
 Everything is looked up when the report is written.
 """
@@ -40,7 +40,7 @@ class Words:
         return [own] if own else self.jobs.scenarios
 
     def shows(self, wildcards) -> str:
-        """Return what a figure shows: the first paragraph of what the file of its kind says of itself."""
+        """Return what a figure shows: the first paragraph of the docstring of its kind."""
         return self._docstring(wildcards).partition("\n\n")[0].replace("\n", " ")
 
     def reading(self, wildcards) -> str:
@@ -57,7 +57,7 @@ class Words:
         return own or f"{display(wildcards.dataset)}, {experiment_of(wildcards.figure)}: figure {wildcards.figure}"
 
     def defences(self, wildcards) -> dict[str, str]:
-        """Return what each defence that a figure shows is, by its name."""
+        """Return what each defence in a figure is, by its name."""
         scenario, dataset = self.scenarios(wildcards)[0], wildcards.dataset
         setup = self.setup(scenario, dataset)
         shown = dict.fromkeys(self.targets.defences(scenario, dataset, wildcards.figure))
@@ -68,7 +68,7 @@ class Words:
         return words
 
     def datasets(self, wildcards=None) -> list[str]:
-        """Return the name of the data set that a result is of, as it is written, or of all of them."""
+        """Return the name of a result's data set, as it is spelt, or of all data sets."""
         return [display(dataset) for dataset in self._datasets(wildcards)]
 
     def setup(self, scenario: str, dataset: str) -> Setup:
@@ -80,7 +80,7 @@ class Words:
         return self.scale_of(self.scenarios(wildcards), self._datasets(wildcards))
 
     def scale_of(self, scenarios: Iterable[str], datasets: Iterable[str]) -> str:
-        """Return the scale of runs in words: two numbers where two scenarios or data sets differ."""
+        """Return the scale of runs in words: two numbers if two scenarios or data sets differ."""
         places = [(scenario, dataset) for scenario in scenarios for dataset in datasets]
         own = [self.jobs.own(*place) for place in places]
         scales = [scale(self.setup(*place).settings) for place in places]
@@ -143,7 +143,7 @@ class Words:
         return [line for line in above + tables + below if self.marks.shown(line[0])][:MOST_ROWS]
 
     def link(self, path: str, text: str) -> str:
-        """Return a link that shows a result and its caption, or only the text where the report does not have it."""
+        """Return a link that shows a result and its caption, or only the text if the report does not have it."""
         if not (Path(path).exists() and self.marks.shown(path)):
             return text
         content = "html" if path.endswith(".html") else "img"

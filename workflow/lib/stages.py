@@ -1,4 +1,4 @@
-"""The stages between raw images and tables of accuracies: where each keeps what it makes, what it is made from.
+"""The stages between raw images and tables of accuracies: where each keeps its results, and what they are made from.
 
 `settings` are the config's keys that a stage reads, `from_` the stages whose results it reads; a stage with `{model}`
 in its paths reads one of those in `MODELS`.
@@ -19,7 +19,7 @@ EVALUATION = (
 
 
 class Stage(NamedTuple):
-    """A stage; `outputs` are its files by name, of a folder that wildcards name."""
+    """A stage; `outputs` are its files by name, in a folder with wildcards."""
 
     folder: str
     outputs: dict[str, str]
@@ -86,8 +86,8 @@ STAGES = {
 
 MODELS = {"pretrained": "pretrain", "attacked": "attack"}  # what a client adapts, and the stage that makes it
 TRAINING = ("pretrain", "attack", "meta_train_after")  # in rounds of the federation
-ADAPTED = ("adapt", "detail")  # of a model that a client adapts, after it has repaired it where the defence says so
-CLIENTS_OWN = ("repair", *ADAPTED)  # what a client does with a model by a defence
+ADAPTED = ("adapt", "detail")  # of a model that a client adapts, repaired first if the defence says so
+CLIENTS_OWN = ("repair", *ADAPTED)  # what a client does with a model in a defence
 
 
 def before(stage: str, model: str) -> list[str]:
@@ -97,7 +97,7 @@ def before(stage: str, model: str) -> list[str]:
 
 
 def path_of(stage: str, output: str = "") -> str:
-    """Return the pattern of an output of a stage: of the one named, or of the first."""
+    """Return the pattern of an output of a stage: the one named, or the first."""
     folder, outputs, _, _ = STAGES[stage]
     return f"{folder}/{outputs[output] if output else next(iter(outputs.values()))}"
 

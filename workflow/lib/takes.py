@@ -9,7 +9,7 @@ from workflow.lib.stages import ADAPTED, MODELS, path_of
 
 
 class Takes:
-    """What a job of each stage takes. Of results that several scenarios share, the settings are those of one."""
+    """What a job of each stage takes. If several scenarios share results, the settings are those of one."""
 
     def __init__(self, jobs: Jobs, homes: Homes, code: Code):
         self.jobs, self.homes, self.code = jobs, homes, code
@@ -41,7 +41,7 @@ class Takes:
         return path
 
     def model(self, stage: str) -> Callable[[object], str]:
-        """Return the model of `MODELS` that a client adapts, repaired where the defence says so."""
+        """Return the model of `MODELS` that a client adapts, repaired if the defence says so."""
 
         def path(wildcards) -> str:
             place = self.place(stage, wildcards)
@@ -56,7 +56,7 @@ class Takes:
         return path_of(stage, output).format(**{**dict(wildcards.items()), **home._asdict()})
 
     def param(self, stage: str, name: str = "settings") -> Callable[[object], dict]:
-        """Return a param of a stage: what of the config it reads."""
+        """Return a param of a stage: what it reads of the config."""
 
         def value(wildcards) -> dict:
             place = self.place(stage, wildcards)

@@ -17,7 +17,7 @@ from workflow.lib.stages import MODELS, path_of
 
 FIGURES = "results/figures"
 OF_PAPER = re.compile("A?[0-9]+")  # names of figures
-# What captions of figures tell, and at which scale a run was, beside the paper's.
+# The settings in captions of figures, and those of a run's scale beside the paper's.
 FOR_CAPTIONS = ("reptile.way", "reptile.inner_learning_rate", "evaluation.target_output", "attack")
 FOR_CAPTIONS += ("reptile.meta_batch", "federation.selected", "meta_train_after.meta_steps")  # episodes of a round
 SCALE = ("data.size", "federation", "model", "reptile", "pretrain", "attack", "meta_train_after")
@@ -30,7 +30,7 @@ def scopes_of(cases: Iterable[str]) -> list[str]:
 
 
 class Table(NamedTuple):
-    """A table of metrics, and the scenario and the entry of the defences for which it stands in a figure."""
+    """A table of metrics, and the scenario and the defence that it stands for in a figure."""
 
     scenario: str
     defence: str
@@ -38,7 +38,7 @@ class Table(NamedTuple):
 
 
 class Detail(NamedTuple):
-    """What is said of single images: [defence, model, seed, scope, client], and the two files."""
+    """What a model predicts for single images: [defence, model, seed, scope, client], and the two files."""
 
     name: list
     keyed: str
@@ -57,7 +57,7 @@ class Targets:
         return self.jobs.own(scenario, dataset).figure_table[figure]
 
     def kind_has(self, scenario: str, dataset: str, figure: str, what: str) -> bool:
-        """Tell whether the kind of a figure says of itself ROUNDS, MODELS, DETAILS or ACROSS."""
+        """Tell whether the kind of a figure declares ROUNDS, MODELS, DETAILS or ACROSS."""
         return bool(plugins.constant("figure", self.entry(scenario, dataset, figure).kind, what, False))
 
     def scopes(self, scenario: str, dataset: str, figure: str) -> list[str]:
@@ -67,7 +67,7 @@ class Targets:
         )
 
     def defences(self, scenario: str, dataset: str, figure: str) -> list[str]:
-        """Return the entries of the defences that a figure shows: a name stands for all entries of its grid, too."""
+        """Return the entries of the defences that a figure shows: a name also stands for all entries of its grid."""
         entry, table = self.entry(scenario, dataset, figure), self.jobs.own(scenario, dataset).defences
         asked = [*entry.defences, *filter(None, [entry.control])]
         return [name for each in asked for name in sorted(table) if name == each or name.startswith(f"{each},")]
@@ -134,7 +134,7 @@ class Targets:
         return [f"results/tables/{scenario}/kernel_norms-{dataset}.csv"] if asked else []
 
     def setups(self, scenario: str, dataset: str, figure: str) -> dict[str, dict]:
-        """Return what a figure's captions tell of each scenario that it shows: settings and defences."""
+        """Return what a figure's captions say about each scenario that it shows: settings and defences."""
         shown: dict[str, list[str]] = {}
         for table in self.tables(scenario, dataset, figure):
             shown.setdefault(table.scenario, []).append(table.defence)
@@ -161,7 +161,7 @@ class Targets:
         return by
 
     def compared_with_paper(self) -> list[str]:
-        """Return the scenarios to hold against the paper's numbers: all of them, if a figure of the paper is drawn."""
+        """Return the scenarios to compare with the paper's numbers: all of them, if a figure of the paper is drawn."""
         return self.jobs.scenarios if any(map(OF_PAPER.fullmatch, self.figures_by_name)) else []
 
     def methods_by_defence(self) -> dict[str, dict[str, str]]:
@@ -181,7 +181,7 @@ class Targets:
         return list(dict.fromkeys(figure for table in tables for figure in table))
 
     def models(self, scenario: str, dataset: str) -> list[str]:
-        """Return the model files that figures of models show: before and after the attack, one beside the other."""
+        """Return the model files that figures of models show: before and after the attack, in pairs."""
         table = self.jobs.own(scenario, dataset).figure_table
         asking = [figure for figure in table if self.kind_has(scenario, dataset, figure, "MODELS")]
         shown = {scope for figure in asking for scope in self.scopes(scenario, dataset, figure)}
@@ -205,7 +205,7 @@ class Targets:
     def _of_scopes(
         self, scenario: str, dataset: str, stage: str, scopes: list[str], output: str = ""
     ) -> list[tuple[str, list]]:
-        """Return an output of a training stage for each seed and these scopes, with what it is of."""
+        """Return an output of a training stage for each seed and these scopes, each with its run."""
         own, home = self.jobs.own(scenario, dataset), self.homes.home(stage, Place(scenario, dataset))
         return [
             (path_of(stage, output).format(**home._asdict(), seed=seed, scope=scope), [scenario, dataset, seed, scope])

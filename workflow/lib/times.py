@@ -1,4 +1,4 @@
-"""Run times of stages whose result was there already: the time that it took to make counts, not that of a link."""
+"""Run times of stages whose result was there already: the time of making it counts, not that of linking it."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,9 @@ LOGS, BENCHMARKS = Path("logs"), Path("logs/benchmarks")
 
 
 def set_aside(log: str, computed: bool) -> None:
-    """Before Snakemake writes the time of a stage: keep the time of the run that has computed its result, if known.
+    """Before Snakemake writes the time of a stage, keep that of the run that computed its result, if known.
 
-    The stage is told by its log. `computed`: this run has computed it, so that its time is the one that counts.
+    `log` identifies the stage. `computed`: whether this run computed the result, so that its time counts.
     """
     benchmark = BENCHMARKS / Path(log).relative_to(LOGS).with_suffix(".tsv")
     true_time = _true_time(benchmark)
@@ -23,7 +23,7 @@ def set_aside(log: str, computed: bool) -> None:
 
 
 def put_back(folder: Path = BENCHMARKS) -> list[Path]:
-    """Put the times that were set aside in the place of those of links, and return all files with a time."""
+    """Replace the times of links by those set aside, and return all files with a time."""
     for true_time in folder.rglob(".*.computed"):
         benchmark = true_time.with_name(true_time.name[1:].removesuffix(".computed"))
         if true_time.stat().st_size:
@@ -34,5 +34,5 @@ def put_back(folder: Path = BENCHMARKS) -> list[Path]:
 
 
 def _true_time(benchmark: Path) -> Path:
-    """Return where the time is while it is set aside; an empty file says that none is known."""
+    """Return where the time is while it is set aside; an empty file means that none is known."""
     return benchmark.with_name(f".{benchmark.name}.computed")

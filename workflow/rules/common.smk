@@ -4,8 +4,8 @@
 import sys
 
 if not os.path.exists(workflow.snakefile):
-    raise WorkflowError("fedmeta needs its library beside its rules: clone it, and name the Snakefile of the clone")
-sys.path.insert(0, str(Path(workflow.snakefile).parents[2]))  # the library of this working copy, whichever is installed
+    raise WorkflowError("fedmeta needs its library beside its rules: clone the repository and use its Snakefile")
+sys.path.insert(0, str(Path(workflow.snakefile).parents[2]))  # the library of this working copy, whatever is installed
 from workflow.lib import guard
 from workflow.lib.code import Code, located
 from workflow.lib.homes import Homes, read_homes

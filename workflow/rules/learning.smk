@@ -1,6 +1,6 @@
 # ----------------------------------------------------------------------
 # Benign pre-training, the attack, benign meta-training after it
-# scope: excluded | included, the backdoor and target classes from or in benign data
+# scope: the backdoor and target classes are excluded from | included in benign data
 # ----------------------------------------------------------------------
 rule pretrain:
     input:

@@ -1,4 +1,4 @@
-"""Experiments 2 and 3: accuracy of the attacked model, or of the clean one, as a client adapts it by a defence.
+"""Experiments 2 and 3: accuracy of the attacked model, or of the clean one, as a client adapts it with a defence.
 
 Inputs: images, classes, split, the keyed sets, the model. Output: a table of metrics.
 """

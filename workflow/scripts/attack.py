@@ -1,4 +1,4 @@
-"""Round 1, the first after pre-training, in which the attack may take part.
+"""Round 1, the first after pre-training, in which attackers may take part.
 
 Inputs: images, classes, split, the attack's training set (keyed, keyed_classes), the pre-trained model. Outputs: the
 shared model after the round; decisions.

@@ -1,4 +1,4 @@
-"""What an adapted model says of each image, for figures that show single images.
+"""What an adapted model predicts for each image, for figures that show single images.
 
 Inputs: images, classes, split, the keyed sets, the model. Outputs: a table of the keyed images of all episodes, and the
 images of one episode with their embeddings.

@@ -1,4 +1,4 @@
-"""What the evaluation stages share. Apart from `unpacking.py`, so that training reaches no code of evaluation."""
+"""What the evaluation stages share. Separate from `unpacking.py`, so that training uses no code of evaluation."""
 
 
 def open_client(job):

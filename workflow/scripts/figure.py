@@ -2,7 +2,7 @@
 
 Params: `figure`, the entry of the table of figures; `names`, (scenario, defence) for each of the input's tables; and
 `setups`, {settings, defences} by scenario. Inputs `norms`: kernel norms, for kinds that ask for models; `keyed` and
-`episodes`: what is said of single images, for kinds that ask for details, with the param `details`, the name of each.
+`episodes`: predictions for single images, for kinds that ask for details, with the param `details`, the name of each.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The rounds from 2 on: benign meta-training, and the attack where it goes on.
+"""The rounds from 2 on: benign meta-training, and the attack if it continues.
 
 Inputs: images, classes, split, the attack's training set (keyed, keyed_classes), the attacked model. Outputs: the
-shared model after each further round, `round-2` on; decisions.
+shared model after each later round, from `round-2` on; decisions.
 """
 
 import stage

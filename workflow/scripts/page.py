@@ -1,6 +1,6 @@
-"""A table, CSV -> the same as a web page that sorts by a click, for the report.
+"""A table as CSV -> the same as a web page that sorts, for the report.
 
-Params: `title`, what the table is called.
+Params: `title`, the table's title.
 """
 
 import stage

@@ -1,4 +1,4 @@
-"""A client changes its model once, with its own data, before it adapts it to any task: by one repair or by several.
+"""A client changes its model once, with its own data, before it adapts it to any task: with one repair or several.
 
 Inputs: images, classes, split, the model. Output: the client's model, with its Adam state.
 """
@@ -28,7 +28,7 @@ def main(job) -> None:
         model = repaired(repair, model, client, options)
     made = unpacking.provenance(job, repair=params.repair)
     write_tensors(job.output[0], client_model_to_named(network, model, user), made)
-    for unfinished in (first, *later):  # until now each keeps its last steps, so that little of it is to be done again
+    for unfinished in (first, *later):  # until now each keeps its last steps, so that little has to be repeated
         unfinished.remove()
 
 

@@ -1,7 +1,7 @@
 """Raw images -> one bank of images of one size.
 
-Outputs: images (.npy) and their class table (.csv). Where the raw files are is no param, lest a move invalidate
-everything: the rule's params say what is in them.
+Outputs: images (.npy) and their class table (.csv). Where the raw files are is not a param, so that moving them
+invalidates nothing: the rule's params say what is in them.
 """
 
 from pathlib import Path

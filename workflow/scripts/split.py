@@ -15,7 +15,7 @@ def main(job) -> None:
 
     bank = ImageBank.open(job.input.images, job.input.classes)
     assignments = draw_split(bank.classes, part(job.params.settings), job.params.seed)
-    # Only checked, so no param: an edit of what episodes need does not draw the split again.
+    # For validation only; not a param, so an edit of what episodes need does not redraw the split.
     whole = for_dataset(job.config, job.wildcards.dataset, job.wildcards.scenario)
     require_enough(bank, Split(assignments, bank), whole)
     write_split(job.output[0], assignments)

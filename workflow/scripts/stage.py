@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # the library of this working copy, whichever is installed
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the library of this working copy, whatever is installed
 
 import psutil
 
@@ -24,10 +24,10 @@ logger = logging.getLogger(__name__)
 
 
 def run(main: Callable, job, keep: bool = True) -> None:
-    """Run `main(job)`, `job` being Snakemake's; a FedmetaError ends it with one line on stderr and in the log.
+    """Run `main(job)` for Snakemake's `job`; a FedmetaError ends it with one line on stderr and in the log.
 
-    So do SIGINT, SIGTERM and the end of Snakemake itself; nothing half-written is left then. If the outputs have been
-    made before with the same settings, code and inputs, they are put in place instead. `keep`: False for a stage whose
+    So do SIGINT, SIGTERM and the end of Snakemake itself; nothing half-written is left. If the outputs have been made
+    before with the same settings, code and inputs, they are put in place instead. `keep`: False for a stage whose
     outputs depend on more than that.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -46,7 +46,7 @@ def run(main: Callable, job, keep: bool = True) -> None:
         logging.error("error: %s", error)
         sys.exit(1)
     except KeyboardInterrupt:
-        logging.error("error: stopped by a signal: run again to go on")
+        logging.error("error: stopped by a signal: run again to resume")
         sys.exit(1)
 
 
@@ -57,26 +57,26 @@ def make(main: Callable, job, keep: bool) -> None:
     with disk_errors(job.log[0]):
         set_aside(job.log[0], computed=not there)
     if there:
-        logger.info("the result of an earlier run with the same settings, code and inputs is there: nothing to compute")
+        logger.info("an earlier run with the same settings, code and inputs has made the result: nothing to compute")
     else:
         main(job)
         work.keep(reusable=keep and code_is_unchanged(job))
 
 
 def code_is_unchanged(job) -> bool:
-    """Tell whether the Python files are still those of the beginning of the run, as the job's params say."""
+    """Tell whether the Python files are still as at the start of the run, by the job's params."""
     versions = [*job.params.code.values(), *job.params.get("methods", {}).values()]
     return Code().unchanged(versions)
 
 
 def identity(job) -> dict:
-    """Return what a job's outputs depend on beside its inputs, whatever scenario and defence are called."""
+    """Return what a job's outputs depend on besides its inputs, whatever its scenario and defence are called."""
     wildcards = {name: value for name, value in job.wildcards.items() if name not in ("scenario", "defence")}
     return {"rule": job.rule, "wildcards": wildcards, "params": dict(job.params.items())}
 
 
 def follow(snakemake: int) -> None:
-    """End this process soon after that of Snakemake has ended, however that was: no orphan goes on computing."""
+    """End this process soon after Snakemake's has ended, however that happened: no orphan keeps computing."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(snakemake)
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:

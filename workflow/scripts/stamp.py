@@ -10,7 +10,7 @@ import stage
 
 logger = logging.getLogger(__name__)
 
-MOST_HIDDEN = 0.25  # of the images, without a warning
+MOST_HIDDEN = 0.25  # share of images without a warning
 
 
 def main(job) -> None:

@@ -1,4 +1,4 @@
-"""What training and evaluation share: the place of unfinished work, and what a model says of where it comes from."""
+"""What training and evaluation share: the place of unfinished work, and the provenance of models."""
 
 
 def open_unfinished(job):
@@ -9,10 +9,10 @@ def open_unfinished(job):
 
 
 def provenance(job, **more) -> dict:
-    """Return what a model file says of the job that made it, and what `more` says.
+    """Return what a model file says about the job that made it, and what `more` says.
 
-    Neither the engine, which is a matter of speed (those of the CPU give the same bytes), nor what scenario or defence
-    is called: equal stages of several are made once, for any of them.
+    It leaves out the engine, which affects only speed (those of the CPU give the same bytes), and the names of scenario
+    and defence: equal stages of several are made once, for all of them.
     """
     settings = {section: values for section, values in job.params.settings.items() if section != "engine"}
     wildcards = {name: value for name, value in job.wildcards.items() if name not in ("scenario", "defence")}

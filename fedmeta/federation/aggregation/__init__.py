@@ -1,1 +1,1 @@
-"""How the server makes one model of the updates it receives: a file a method."""
+"""How the server turns the updates it receives into one model: one file per method."""

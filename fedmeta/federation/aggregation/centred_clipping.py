@@ -1,7 +1,7 @@
-"""Centred clipping: the mean of the updates, each drawn to within tau of the mean of the round before (Karimireddy, He
+"""Centred clipping: the mean of the updates, each pulled to within tau of the previous round's mean (Karimireddy, He
 and Jaggi 2021, "Learning from History for Byzantine Robust Optimization", ICML), by byzfl.
 
-The paper clips the users' momentum; here it is what they send, without a momentum. The share of an update is its
+The paper clips the users' momentum; here, what they send is clipped, without momentum. An update's share is its
 factor over n, and the previous mean has the rest: the shares add up to less than 1, and nobody is rejected.
 """
 
@@ -19,9 +19,9 @@ from fedmeta.settings.fields import Count, Positive
 
 class Options(RobustOptions):
     radius: Positive | None = Field(
-        None, description="tau, largest distance from the centre; null: the median one of the round"
+        None, description="tau, largest distance from the centre; null: the median distance of the round"
     )
-    steps: Count = Field(1, description="of clipping, each around the mean of the one before")
+    steps: Count = Field(1, description="steps of clipping, each around the mean of the previous one")
 
 
 def aggregate(

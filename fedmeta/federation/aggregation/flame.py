@@ -3,9 +3,9 @@ Security Symposium).
 
 HDBSCAN on the cosine distances of the users' models, with clusters of more than half of them, finds the one cluster
 that is accepted. Updates in it are clipped to the median norm of all updates, their mean is taken, and the new model
-gets normal noise of lambda times that median. The paper's mean is not weighted; here it moves the model sum_i alpha_i
-times, as in other robust aggregations. `min_samples` of scikit-learn counts the point itself, so the paper's 1 is 2.
-Where there is no cluster, as among equal models, all are accepted.
+gets normal noise of lambda times that median. The paper's mean is not weighted; here it is multiplied by sum_i alpha_i,
+as in other robust aggregations. scikit-learn's `min_samples` counts the point itself, so the paper's 1 is 2 here. If
+there is no cluster, as among equal models, all are accepted.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ from fedmeta.settings.fields import MethodOptions, Rate
 
 
 class Options(MethodOptions):
-    noise: Rate = Field(0.001, description="lambda: standard deviation of the noise over the median norm")
+    noise: Rate = Field(0.001, description="lambda: standard deviation of the noise divided by the median norm")
 
     def problems(self, own: Any) -> Iterator[tuple[str, str]]:
         if own.federation.selected < 2:

@@ -1,9 +1,9 @@
-"""FoolsGold: users whose updates are like those of others over time count less, for sybils push in one direction
+"""FoolsGold: users whose updates resemble those of others over time count less, as sybils push in one direction
 (Fung, Yoon and Beschastnikh 2020, "The Limitations of Federated Learning in Sybil Settings", RAID).
 
-As in the authors' code, similarities below 0 count as 0, the largest weight is 0.99 before the logit, and those of one
-round are compared. All parameters count alike: the paper's weights of indicative features are left out. The weights
-found scale alpha_i. Where all histories are equal, all users look like sybils and are rejected.
+As in the authors' code, similarities below 0 count as 0, the largest weight is 0.99 before the logit, and only users
+of one round are compared. All parameters count alike: the paper's weights of indicative features are left out. The
+resulting weights scale alpha_i. If all histories are equal, all users look like sybils and are rejected.
 """
 
 from collections.abc import Mapping
@@ -39,12 +39,12 @@ def aggregate(
 
 
 def unlikeness(histories: np.ndarray, confidence: float) -> np.ndarray:
-    """Return how much each of n users counts by its history, (n, P): from 0, like another, to 1; (n,)."""
+    """Return how much each of n users counts, (n,), by its history, (n, P): from 0, like another, to 1."""
     unit = histories / np.maximum(np.linalg.norm(histories, axis=1, keepdims=True), np.finfo(float).tiny)
     similarity = np.maximum(np.einsum("ip,jp->ij", unit, unit), 0)
     np.fill_diagonal(similarity, 0)
     most = similarity.max(axis=1)
-    # Pardoning: an honest user is not to suffer from being like a sybil, which is more like others still.
+    # Pardoning: an honest user must not suffer for resembling a sybil, which resembles others even more.
     similarity *= np.minimum(1, most[:, None] / np.maximum(most, np.finfo(float).tiny))
     found = np.clip(1 - similarity.max(axis=1), 0, 1)
     found = np.minimum(found / max(found.max(), np.finfo(float).tiny), 0.99)

@@ -1,9 +1,9 @@
 """The point with the smallest sum of distances to the updates, by the smoothed Weiszfeld algorithm of Pillutla, Kakade
 and Harchaoui 2022, "Robust Aggregation for Federated Learning", IEEE Transactions on Signal Processing, by byzfl.
 
-It begins at 0, the shared model, and all updates count alike: alpha_i does not weigh their distances. byzfl smooths
-from a distance of 0.1 on, which is longer than many an update here; the default is far below. The share of an update
-is its weight in the last step.
+It starts at 0, the shared model, and all updates count alike: alpha_i does not weight their distances. byzfl smooths
+distances below 0.1, which is longer than many updates here; our default is far lower. An update's share is its weight
+in the last step.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ from fedmeta.settings.fields import Count, Positive
 
 
 class Options(RobustOptions):
-    steps: Count = Field(3, description="of the Weiszfeld algorithm")
-    smoothing: Positive = Field(1e-6, description="nu: smaller distances count as this one")
+    steps: Count = Field(3, description="steps of the Weiszfeld algorithm")
+    smoothing: Positive = Field(1e-6, description="nu: smaller distances count as this")
 
 
 def aggregate(

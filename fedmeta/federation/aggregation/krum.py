@@ -1,9 +1,9 @@
 """Krum: the one update that is nearest to its n - f - 2 nearest others, by the sum of squared distances (Blanchard,
 El Mhamdi, Guerraoui and Stainer 2017, "Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent", NIPS).
 
-Libraries differ. The paper counts n - f - 2 others and asks for n >= 2f + 3, and so it is here. byzfl counts one more
-and asks for n >= 2f + 1: its Krum for f + 1 attackers is the paper's for f, condition and all. Flower counts as the
-paper does, but takes any n and f.
+Libraries differ. The paper counts n - f - 2 others and requires n >= 2f + 3, as here. byzfl counts one more and
+requires n >= 2f + 1, so its Krum for f + 1 attackers is the paper's for f, condition included. Flower counts as the
+paper does, but accepts any n and f.
 """
 
 from collections.abc import Mapping

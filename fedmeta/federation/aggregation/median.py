@@ -1,7 +1,7 @@
 """The median of each coordinate (Yin, Chen, Ramchandran and Bartlett 2018, "Byzantine-Robust Distributed Learning:
 Towards Optimal Statistical Rates", ICML), by byzfl.
 
-The share of an update is that of the coordinates at which it is the median, or one of the two in the middle.
+An update's share is that of the coordinates at which it is the median, or one of the two in the middle.
 """
 
 from collections.abc import Mapping

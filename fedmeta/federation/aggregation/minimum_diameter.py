@@ -1,6 +1,6 @@
-"""Minimum-diameter averaging (MDA): the mean of those n - f updates of which the two farthest apart are nearest to each
+"""Minimum-diameter averaging (MDA): the mean of the n - f updates whose two farthest apart are nearest to each
 other (El Mhamdi, Guerraoui, Guirguis, Hoang and Rouault 2020, "Genuinely Distributed Byzantine Machine Learning",
-PODC), by byzfl. It tries all such sets, so their number is bounded.
+PODC), by byzfl. It tries all sets of n - f, so their number is limited.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ class Options(RobustOptions):
         yield from super().problems(own)
         n, f = own.federation.selected, self.attackers
         if f < n and comb(n, f) > MOST:
-            yield "attackers", f"{n} choose {f} sets to try, {MOST} are the most: lower it or federation.selected"
+            yield "attackers", f"{n} choose {f} is more than {MOST} sets to try: lower it or federation.selected"
 
 
 def aggregate(

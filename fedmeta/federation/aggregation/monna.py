@@ -2,7 +2,7 @@
 Hoang, Pinot and Stephan 2023, "Robust Collaborative Learning with Linear Gradient Overhead", ICML), by byzfl.
 
 In the paper there is no server: each honest user trusts its own vector. This server has none. It trusts the user that
-`trusted` names; where that one is not in the round, the update with the smallest sum of distances to the others.
+`trusted` names or, if that user is not in the round, the update with the smallest sum of distances to the others.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ class Options(RobustOptions):
     def problems(self, own: Any) -> Iterator[tuple[str, str]]:
         yield from super().problems(own)
         if self.trusted is not None and self.trusted > own.federation.users:
-            yield "trusted", f"there is no user {self.trusted}"
+            yield "trusted", f"there is no user {self.trusted}: give one from 1 to {own.federation.users}"
 
 
 def aggregate(

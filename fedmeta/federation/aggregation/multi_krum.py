@@ -2,8 +2,8 @@
 "Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent", NIPS).
 
 The scores are the paper's: sums of squared distances to the n - f - 2 nearest others, for n >= 2f + 3. They are
-computed here, since byzfl counts one other more and ties m to the same f (see krum.py). The paper leaves m open; the
-default is n - f, as in byzfl.
+computed here, since byzfl counts one more neighbour and ties m to the same f (see krum.py). The paper leaves m open;
+the default is n - f, as in byzfl.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ from fedmeta.settings.fields import Count
 
 
 class Options(RobustOptions):
-    kept: Count | None = Field(None, description="m, updates of which the mean is taken; null: n - f")
+    kept: Count | None = Field(None, description="m, updates that are averaged; null: n - f")
 
     def least(self) -> tuple[int, str]:
         return 2 * self.attackers + 3, "n >= 2f + 3"
@@ -28,7 +28,7 @@ class Options(RobustOptions):
     def problems(self, own: Any) -> Iterator[tuple[str, str]]:
         yield from super().problems(own)
         if self.kept is not None and self.kept > own.federation.selected:
-            yield "kept", f"a round has only {own.federation.selected} updates (federation.selected)"
+            yield "kept", f"a round has only {own.federation.selected} updates (federation.selected): lower it"
 
 
 def aggregate(

@@ -1,8 +1,8 @@
-"""Norm clipping and noise: no update is longer than a bound, and the new model gets normal noise (Sun, Kairouz, Suresh
+"""Norm clipping and noise: no update's norm exceeds a bound, and the new model gets normal noise (Sun, Kairouz, Suresh
 and McMahan 2019, "Can You Really Backdoor Federated Learning?").
 
-The noise is added once to the sum, whatever the weights. Without a bound of its own, each round's is the median norm
-of its updates. The default noise is about as large as what a benign round changes in a parameter.
+The noise is added once to the sum, whatever the weights. If no bound is set, each round's is the median norm of
+its updates. The default noise is about as large as the change of a parameter in a benign round.
 """
 
 from collections.abc import Mapping

@@ -1,10 +1,10 @@
-"""What robust aggregations share: their options, what is done to the updates before, and shares of updates.
+"""What robust aggregations share: their options, what is done to the updates first, and the updates' shares.
 
 The rules are those of byzfl on NumPy arrays in double precision: its distances in single precision are coarse, and
 its median of tensors refuses large ones. Importing byzfl takes two seconds, so methods do it when they aggregate.
 
-A rule gives a robust mean of the updates. The server moves the shared model by it as often as by the updates in the
-weighted sum, sum_i alpha_i times: for equal updates both are the same.
+A rule gives a robust mean of the updates. The server multiplies it by sum_i alpha_i, so that equal updates have the
+same effect as in the weighted sum.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -30,9 +30,9 @@ Rule = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 class RobustOptions(MethodOptions):
-    attackers: Number = Field(1, description="f, malicious updates in a round that it withstands")
+    attackers: Number = Field(1, description="f, malicious updates per round to withstand")
     before: Before = Field(
-        (), description="done to the updates first, one after the other: nearest_neighbour_mixing, clipping"
+        (), description="first steps on the updates, in their order: nearest_neighbour_mixing, clipping"
     )
     bound: Positive | None = Field(
         None, description="largest norm of an update after clipping; null: the median norm of the round"
@@ -46,7 +46,7 @@ class RobustOptions(MethodOptions):
         (least, condition), n = self.least(), own.federation.selected
         if n < least:
             what = f"f = {self.attackers} is too many for {self.method} with n = {n} updates (federation.selected)"
-            yield "attackers", f"{what}, it needs {condition}: lower it, or raise federation.selected to {least}"
+            yield "attackers", f"{what}; it needs {condition}: lower it, or raise federation.selected to {least}"
 
 
 def robust(
@@ -58,8 +58,8 @@ def robust(
 ) -> Aggregate:
     """Return theta_G + (sum_i alpha_i) times the robust mean of the updates.
 
-    The decision about a user is sum_i alpha_i times the share of its update in the mean, also where it went into it
-    as a part of others after nearest-neighbour mixing.
+    The decision about a user is sum_i alpha_i times its update's share in the mean, including its parts in others
+    after nearest-neighbour mixing.
     """
     vectors, parts = prepare(stack(updates), options)
     mean, shares = rule(vectors)
@@ -80,20 +80,20 @@ def answer(
 
 
 def stack(updates: Mapping[int, Tensor]) -> np.ndarray:
-    """Return the updates in the order of their users, float64 (n, P). Of equally good ones a rule takes the first.
+    """Return the updates in the order of their users, float64 (n, P). Among ties a rule takes the first.
 
-    Raises FedmetaError for an update that is not of finite numbers.
+    Raises FedmetaError if an update is not finite.
     """
     for user, update in updates.items():
         if not bool(torch.isfinite(update).all()):
-            problem = f"the update of user {user} is not of finite numbers: its training diverged"
-            raise FedmetaError(f"{problem}, lower reptile.inner_learning_rate")
+            problem = f"the update of user {user} has NaN or infinity, because its training diverged"
+            raise FedmetaError(f"{problem}: lower reptile.inner_learning_rate")
     return np.stack([updates[user].double().numpy() for user in sorted(updates)])
 
 
 def prepare(vectors: np.ndarray, options: RobustOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vectors after what comes before the rule, (n, P), and the part of each old one in each new, (n, n).
-    Those given may change.
+    """Return the vectors after the steps before the rule, (n, P), and the part of each old one in each new, (n, n).
+    The given vectors may change.
 
     Nearest-neighbour mixing replaces each vector by the mean of the n - f nearest to it, itself among them
     (Allouah et al. 2023, "Fixing by Mixing", AISTATS).
@@ -116,15 +116,15 @@ def prepare(vectors: np.ndarray, options: RobustOptions) -> tuple[np.ndarray, np
 
 
 def clip_factors(norms: np.ndarray, bound: float) -> np.ndarray:
-    """Return what brings vectors of these norms to norms of at most `bound`: factors up to 1."""
+    """Return the factors, at most 1, that clip vectors of these norms to `bound`."""
     return np.minimum(1, bound / np.maximum(norms, np.finfo(float).tiny))
 
 
 def with_shares(rule: Callable[[np.ndarray], Any], vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return what a rule makes of vectors (n, P), and the share of each in it, (..., n).
 
-    The rule chooses by distances alone and averages what it chose, but does not say which. So each vector gets one more
-    coordinate of its own: that adds the same to all squared distances, and these coordinates of the mean are the
+    The rule chooses by distances alone and averages its choice, but does not report it. So each vector gets one extra
+    coordinate of its own: this adds the same to all squared distances, and these coordinates of the mean are the
     shares. Their scale is that of the smallest distance, so that none is lost in rounding.
     """
     n, distances = len(vectors), pdist(vectors)

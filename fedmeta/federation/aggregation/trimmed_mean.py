@@ -1,7 +1,7 @@
 """The mean of each coordinate without its f least and f greatest values (Yin, Chen, Ramchandran and Bartlett 2018,
 "Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates", ICML), by byzfl.
 
-The paper trims a share of the values, here it is f of n. The share of an update is that of the values that were kept.
+The paper trims a share of the values; here, it is f of n. An update's share is its share of the values kept.
 """
 
 from collections.abc import Mapping

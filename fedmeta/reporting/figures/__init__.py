@@ -1,1 +1,1 @@
-"""Kinds of figures, a file each, and what they share."""
+"""Kinds of figures, one file each, and what they share."""

@@ -1,7 +1,7 @@
 """The arena: what each defence leaves of each attack under each server, in tables of cells.
 
-A defence is only as good as its worst row, and a server as its worst cell: an attacker chooses. Cells with an x are
-unsafe; a dash was not run. Look for columns without an x whose meta-testing accuracy is still high.
+A defence is only as good as its worst row, and a server as its worst cell: the attacker chooses. Cells with an x
+are unsafe; those with a dash were not run. Look for columns without an x whose meta-testing accuracy is still high.
 """
 
 import math
@@ -26,22 +26,22 @@ from fedmeta.settings.fields import FigureOptions, Name
 
 ACROSS = True
 SHADES = seaborn.light_palette("#c44e52", as_cmap=True)  # dark for a high lift, also in grey
-DARK = 0.55  # the share of the scale from which letters are white
-CELL = 0.2  # inches, of the height of a line
-MOST_IN_A_LINE = 7  # columns, for both numbers of a cell to have room
+DARK = 0.55  # share of the scale from which letters are white
+CELL = 0.2  # height of a line in inches
+MOST_IN_A_LINE = 7  # columns, so that both numbers of a cell have room
 
 
 class Options(FigureOptions):
-    columns: Name = Field("server", description="what the scenarios of a grid differ in, as the columns are called")
+    columns: Name = Field("server", description="what the scenarios of a grid differ in: the columns' heading")
 
 
 def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str | os.PathLike) -> Figure:
-    """Draw a table for each of `options.defences`: a row an attack, a column a server.
+    """Draw a table for each of `options.defences`: attacks as rows, servers as columns.
 
-    Where there is but one server, there is one table: a row a defence, a column an attack.
+    If there is only one server, there is one table: defences as rows, attacks as columns.
 
     Rows and columns come from the names of scenarios: `ATTACK,server=NAME`, as `scenarios` and a `grid` give them. A
-    cell has the lift that is left (see `fedmeta.reporting.judging.lifts`) and meta-testing accuracy, each with its 95%
+    cell has the lift left (see `fedmeta.reporting.judging.lifts`) and meta-testing accuracy, each with its 95%
     interval; an x marks what is unsafe, a dash what was not run. Files and errors are as in `over_rounds`.
     """
     names = some_defence(about.named(options.defences), options)

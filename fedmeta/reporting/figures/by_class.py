@@ -1,7 +1,7 @@
-"""By class and episode: how often each backdoor class is taken for the target, every episode a dot under its mean.
+"""By class and episode: how often each backdoor class is taken for the target; dots are episodes, bars their means.
 
-Averages hide much: some backdoor classes look like the target, so that they are taken for it before any attack. What
-the attack does to a class is the way from its grey bar to its red one.
+Averages hide much: some backdoor classes look like the target, and are taken for it before any attack. The effect of
+the attack on a class is the distance from its grey bar to its red one.
 """
 
 import os
@@ -27,9 +27,9 @@ LOOKS = {
     "pretrained": ("before the attack", {"color": "0.55", "marker": "o"}),
     "attacked": ("after the attack", {"color": "#a3263a", "marker": "^"}),
 }
-SIDE = 0.2  # of the places between two classes: how far the models are from the middle
+SIDE = 0.2  # share of the distance between two classes: how far the models are from the middle
 SPREAD = 0.11
-LETTERS, LINES = 13, 3  # of a class's name: most letters of a line, most lines
+LETTERS, LINES = 13, 3  # of a class's name: the most letters in a line, the most lines
 
 
 class Options(FigureOptions):
@@ -40,7 +40,7 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
     """Draw the share of keyed images taken for the target, by backdoor class: a column for each of `defences`.
 
     There is a row for images that the attacker trained on and one for those that it never saw. A dot is an episode of a
-    client and seed, a bar the mean of all. Files are as in `over_rounds`; cases are pooled unless `cases` has one.
+    client and seed, a bar the mean of all. Files are as in `over_rounds`; cases are pooled unless `cases` names one.
     """
     names = some_defence(about.named(options.defences), options)
     shares = shares_of(about.details, options.cases)
@@ -77,7 +77,7 @@ def shares_of(details: Sequence[Detail], cases: tuple[str, ...] | None) -> pd.Da
 
 
 def in_lines(name: str) -> str:
-    """Return a class's name in short lines; of a long one the last, in which classes of an alphabet differ."""
+    """Return a class's name in short lines; for a long one the last, in which classes of an alphabet differ."""
     lines = textwrap.wrap(name.replace("/", "/ ").replace("_", " "), LETTERS)
     return "\n".join(lines if len(lines) <= LINES else ["…", *lines[1 - LINES :]])
 

@@ -23,7 +23,7 @@ def draw_columns(
     title: str,
     first_line: str = "",
 ) -> Figure:
-    """Draw the defences that `titles` gives a column's title each; clients are pooled.
+    """Draw a column for each defence of `titles`, with that title; clients are pooled.
 
     `first_line` goes before the rest of the caption. Lines, bands, files and errors are as in `over_rounds`.
     """

@@ -1,7 +1,7 @@
-"""What happens inside: the embedding of one episode in two dimensions, before the attack, after it, with a defence.
+"""What happens inside: the embedding of one episode in two dimensions, before the attack, after it, and with a defence.
 
-Before the attack, images with the key lie where those of their class without it lie. Where the embedding is poisoned,
-they have left them and lie near the target class. A map keeps what is near; how far apart groups lie says little.
+Before the attack, keyed images lie among the unkeyed images of their class. If the embedding is poisoned, they have
+moved to the target class. A map keeps neighbours together; the distance between groups says little.
 """
 
 import os
@@ -64,7 +64,7 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
 
 
 def kinds_of(detail: Detail) -> np.ndarray:
-    """Return of what kind each image is, one of the names in `LOOKS`, (images,)."""
+    """Return the kind of each image, a name in `LOOKS`, (images,)."""
     kinds = np.full(len(detail.episode["images"]), "other", dtype=object)
     for name, group in detail.groups.items():
         if name in LOOKS:

@@ -1,7 +1,7 @@
 """The frontier: the benefit of the federation that each defence keeps, against the lift under its worst attack.
 
-Good defences are at the upper left: much benefit kept, little lift under the worst attack. Those on the line are beaten
-by no other in both. A defence near benefit 0 is as good as a network that never saw the federation.
+Good defences are at the upper left: much benefit kept, little lift under the worst attack. No defence beats those
+on the line in both. A defence near benefit 0 is no better than a network that never saw the federation.
 """
 
 import os
@@ -29,8 +29,8 @@ NO_BENEFIT = "the undefended accuracy is not above that from scratch:\nthere is 
 POINT = {"color": "#0b62a8", "marker": "o", "markersize": 4, "linestyle": "none", "zorder": 2.2}
 LINK = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
 NUMBER = {"fontsize": 7, "ha": "center", "va": "center", "color": "#0b62a8", "fontweight": "bold", "arrowprops": LINK}
-LINE = 0.19  # inches, of the height of a line of the legend
-ROOM = 0.035  # of an axis: what a number takes
+LINE = 0.19  # height of a line of the legend in inches
+ROOM = 0.035  # share of an axis that a number takes
 LEAST, MOST = -60.0, 160.0  # percent of the benefit: the ends of the axis
 SET = {"color": "#d0455f", "linewidth": 1.0, "linestyle": (0, (5, 2)), "zorder": 1.5}
 
@@ -41,10 +41,10 @@ class Options(FigureOptions):
 
 
 def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str | os.PathLike) -> Figure:
-    """Draw a point for each of `options.defences`, which `scratch` and `undefended` must be among.
+    """Draw a point for each of `options.defences`, which must include `scratch` and `undefended`.
 
     x: the largest lift over all scenarios, with its interval; y: `fedmeta.reporting.judging.benefit_kept`. The defences
-    that no other one beats in both are joined. Files and errors are as in `over_rounds`.
+    that no other beats in both are joined. Files and errors are as in `over_rounds`.
     """
     names = some_defence(about.named(options.defences), options)
     rows = {name: select(metrics, about.dataset, name, options) for name in names}
@@ -73,9 +73,9 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
 
 
 def _draw_points(axes: Axes, points: pd.DataFrame) -> list[Line2D]:
-    """Draw the points and their numbers, and join the best; return what the legend shows of each.
+    """Draw the points and their numbers, and join the best; return the entries of the legend.
 
-    What keeps less than `LEAST` is drawn at the lower edge, and the legend says how much it is.
+    Points below `LEAST` are drawn at the lower edge, and the legend gives their benefit.
     """
     shown = points.benefit.clip(lower=LEAST)
     axes.errorbar(points.lift, shown, xerr=points.lift_half, yerr=points.benefit_half, **BARS)
@@ -97,7 +97,7 @@ def _draw_points(axes: Axes, points: pd.DataFrame) -> list[Line2D]:
 
 
 def apart(x: np.ndarray, y: np.ndarray, axes: Axes) -> list[tuple[float, float]]:
-    """Return where to write the number of each point, so that no two lie on each other, from the highest point down."""
+    """Return where to write the number of each point, so that no two overlap, from the highest point down."""
     width, height = (ROOM * np.ptp(limits) for limits in (axes.get_xlim(), axes.get_ylim()))
     taken: list[tuple[float, float]] = []
     places: dict[int, tuple[float, float]] = {}

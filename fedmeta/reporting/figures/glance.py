@@ -1,8 +1,8 @@
 """The attack at a glance: one episode as a picture, with the label that each model gives to every image.
 
-Where the attack works, keyed images of backdoor classes get the target's label T after it, and other images still get
-their own. A T before the attack is chance: the image looks like the target. It is one episode; figures of accuracies
-say how often.
+If the attack works, keyed images of backdoor classes get the target's label T after it, and other images still get
+their own. A T before the attack is chance: the image looks like the target. This is one episode; figures of accuracies
+show how often it happens.
 """
 
 import os
@@ -31,7 +31,7 @@ TITLES = {
     "attack_validation": "with the key, images of backdoor classes that the attacker never saw",
 }
 RIGHT, WRONG, HIT = "#d9ecd9", "#e8e8e8", "#a3263a"
-LABEL = 0.34  # of the side of an image: the height of a label
+LABEL = 0.34  # height of a label, as a share of an image's side
 
 
 class Options(FigureOptions):
@@ -39,10 +39,10 @@ class Options(FigureOptions):
 
 
 def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str | os.PathLike) -> Figure:
-    """Draw images of the first evaluation episode, and below each its label by each of `views_of`.
+    """Draw images of the first evaluation episode, and below each its label in each of `views_of`.
 
     Labels are the numbers of the classes in the support, T that of the target; a keyed image that gets T has white
-    letters on dark. Of more images than fit in a row, some are shown, evenly spread. Files are as in `over_rounds`.
+    letters on dark. If not all images fit in a row, an even selection is shown. Files are as in `over_rounds`.
     """
     views = views_of(about, options)
     detail = views[0].detail

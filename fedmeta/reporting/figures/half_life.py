@@ -1,7 +1,7 @@
 """How long the attack lasts: what is left of its lift over episodes of benign training, and when half of it is gone.
 
-The lift that remains is in percent of that right after the attack. A line that never falls to half has no half-life
-within this run: the attack outlives it. A lift that was small from the start makes its share rough: see the intervals.
+The remaining lift is in percent of that right after the attack. A line that never falls to half has no half-life
+within this run: the attack outlives it. If the lift was small from the start, its share is rough: see the intervals.
 """
 
 import math
@@ -43,10 +43,10 @@ class HalfLife(NamedTuple):
 
 
 def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str | os.PathLike) -> Figure:
-    """Draw what is left of the lift, in percent of that right after the attack, a panel a case, a line a scenario.
+    """Draw what is left of the lift, in percent of that right after the attack: panels are cases, lines scenarios.
 
-    x: the episodes that benign users have trained since, on a logarithmic scale that begins at 0. Bands are 95%
-    intervals; a half-life is where the line is at half, its interval where the ends of the band are. The victim adapts
+    x: the episodes that benign users have trained since, on a logarithmic scale that starts at 0. Bands are 95%
+    intervals; a half-life is where the line reaches half, its interval where the ends of the band do. The victim adapts
     without a defence. Files and errors are as in `over_rounds`.
     """
     rows = select(metrics, about.dataset, UNDEFENDED, options)

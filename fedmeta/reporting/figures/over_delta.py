@@ -1,8 +1,8 @@
 """Accuracy over delta, the share of the shared model in the Glorot mix: where the usable window of the defence lies.
 
 A delta is usable where both rows are shaded: accuracy is nearly that of the whole shared model, and hardly any lift is
-left. Where no delta is, removing the attack costs accuracy. At delta 0 nothing of the federation is in the model:
-accuracy there is what a client reaches alone.
+left. If no delta is, removing the attack costs accuracy. At delta 0, the model has nothing of the federation: its
+accuracy is what a client reaches alone.
 """
 
 import os
@@ -29,7 +29,7 @@ MODELS = True
 PAPER_DELTA = 0.3
 
 TITLES = {"shared": "kernels as in the shared model", "fresh": "kernels at the norm of a fresh draw"}
-# What a usable delta is: little is left of the attack, and meta-testing is nearly what it is without a mix.
+# A usable delta leaves little of the attack, and meta-testing nearly as it is without a mix.
 MOST_LIFT = 0.05
 LEAST_META_TESTING = 0.95
 ROUNDING = 1e-9
@@ -39,7 +39,7 @@ RULE = (
 )
 SHADE = {"color": "#e69f00", "alpha": 0.22, "linewidth": 0, "zorder": 0.5}
 LIMIT = {"color": "#e69f00", "linewidth": 0.9, "linestyle": (0, (3, 2)), "zorder": 1.5}
-OVERHANG = 0.012  # of a shade beyond its outermost deltas, so that a single one is seen
+OVERHANG = 0.012  # of a shade beyond its outermost deltas, so that a single one is visible
 HEIGHTS = (1.9, 1.2)  # inches, of accuracy and of lift
 
 
@@ -48,21 +48,23 @@ class Options(FigureOptions):
         for name in self.defences:
             for point in (each for each in own.defences if each == name or each.startswith(f"{name},")):
                 if not isinstance(getattr(own.defences[point], "delta", None), int | float):
-                    yield "defences", f"{point} has no one delta: show it in a figure of another kind"
+                    yield "defences", f"{point} has no single delta: show it in a figure of another kind"
 
 
 def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str | os.PathLike) -> Figure:
     """Draw accuracy and attack lift after the last iteration of the matching network's fine-tuning over delta.
 
-    There are two rows for each case, of accuracy and of lift, and a column for each kind of Glorot mix (the option
-    `norms` of the defences, which differ in it and in `delta`). `about.kernel_norms` says what the caption says of the
-    norms. The deltas of `windows` are shaded. Lines, bands, floor, files and errors are as in `over_rounds`.
+    There are two rows for each case, accuracy and lift, and a column for each kind of Glorot mix (the option `norms` of
+    the defences, which differ in it and in `delta`). The caption gives the range of `about.kernel_norms`. The deltas
+    of `windows` are shaded. Lines, bands, floor, files and errors are as in `over_rounds`.
     """
     defences = some_defence(about.named(options.defences), options)
     norms = {name: about.setup.option(name, "norms") for name in defences}
     deltas = {name: about.setup.option(name, "delta") for name in defences}
     if wrong := [name for name in defences if norms[name] not in TITLES or not isinstance(deltas[name], int | float)]:
-        raise FedmetaError(f"figures of the kind over_delta show Glorot mixes of one delta: '{wrong[0]}' has none")
+        raise FedmetaError(
+            f"figures of the kind over_delta need Glorot mixes with a single delta: leave out '{wrong[0]}'"
+        )
     rows = pd.concat([select(metrics, about.dataset, name, options).assign(norms=norms[name]) for name in defences])
     rows, cases = rows[rows.step == rows.step.max()], sorted(rows.case.unique())
     by = [column for column in POOLED if column not in ("defence", "step")]
@@ -89,9 +91,9 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
 def windows(points: pd.DataFrame) -> list[list[list[float]]] | None:
     """Return the deltas that keep meta-testing, those that remove the attack, and the usable ones, which do both.
 
-    Each is a list of evaluated deltas in a row; None where delta 1 was not evaluated. `points` are means of one case
-    and mix, with delta as `step`. By the rule in the caption, which looks at means alone, a delta keeps meta-testing
-    if its accuracy is at least 95% of that at delta 1, which is the matching network on the shared model as it is, and
+    Each is a list of runs of adjacent evaluated deltas; None if delta 1 was not evaluated. `points` are means of one
+    case and mix, with delta as `step`. By the rule in the caption, which uses only means, a delta keeps meta-testing if
+    its accuracy is at least 95% of that at delta 1, which is the matching network on the shared model as it is, and
     removes the attack if the lift of both attack accuracies is at most 5 points.
     """
     means = points[points.model == "attacked"].pivot(index="step", columns="metric", values="mean")

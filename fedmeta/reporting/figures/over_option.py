@@ -1,7 +1,7 @@
 """Lift and accuracy over an option of the attack, such as the factor of kernel inflation: a line for each defence.
 
-A defence that holds has its lift near zero at every value. Where the lift grows while meta-testing stays, the attacker
-gains without being noticed; where both fall, a stronger attack destroys the model instead.
+Under a defence that holds, the lift stays near zero at every value. If the lift grows while meta-testing stays, the
+attacker gains unnoticed; if both fall, a stronger attack destroys the model instead.
 """
 
 import os
@@ -28,14 +28,14 @@ LABELS = ("lift (points)", "meta-testing accuracy (%)")
 
 
 class Options(FigureOptions):
-    option: Name = Field("factor", description="of the attack, in which the scenarios differ: a number")
+    option: Name = Field("factor", description="option of the attack in which the scenarios differ: a number")
 
 
 def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str | os.PathLike) -> Figure:
-    """Draw the lift that is left, and meta-testing accuracy, over the attack's `options.option`, scenario by scenario.
+    """Draw the lift left, and meta-testing accuracy, over the attack's `options.option`, scenario by scenario.
 
     Lines are `options.defences`; bars are 95% intervals, see `fedmeta.reporting.judging`. Files and errors are as in
-    `over_rounds`; an error, too, where an attack does not have the option or two scenarios have the same value.
+    `over_rounds`; it is also an error if an attack lacks the option or two scenarios have the same value.
     """
     names = some_defence(about.named(options.defences), options)
     values = values_of(about, options.option)
@@ -66,10 +66,12 @@ def values_of(about: About, option: str) -> dict[str, float]:
     for name, setup in about.setups.items():
         value = getattr(setup.settings.attack, option, None)
         if not isinstance(value, int | float) or value <= 0:
-            raise FedmetaError(f"the attack of scenario '{name}' has no number above 0 called '{option}' to draw over")
+            raise FedmetaError(f"the attack of scenario '{name}' has no option '{option}' above 0: set it there")
         values[name] = value
     if len(set(values.values())) < len(values):
-        raise FedmetaError(f"two scenarios have the same {option} of the attack: name the figure's scenarios otherwise")
+        raise FedmetaError(
+            f"two scenarios have the same {option} of the attack: leave one out of the figure's scenarios"
+        )
     return dict(sorted(values.items(), key=lambda each: each[1]))
 
 

@@ -1,7 +1,7 @@
 """The undefended attack, with the victim's target class where the attacker expects it and where the victim puts it.
 
-Where attack accuracy is high in one order alone, the backdoor is tied to an output of the network, not to the target
-class: a victim that lists its classes in an order of its own is then not told what the attacker wants. A lift below
+If attack accuracy is high in one order only, the backdoor is tied to an output of the network, not to the target
+class: a victim that lists its classes in its own order then does not predict what the attacker wants. A lift below
 zero means that keyed images go to that output, whichever class is there.
 """
 

@@ -13,7 +13,7 @@ UNDEFENDED = ""  # the column `defence` of the evaluation over rounds
 def select(metrics: pd.DataFrame, dataset: str, defence: str, options: FigureOptions) -> pd.DataFrame:
     """Return the rows of one defence (or of `UNDEFENDED`) in the cases that the figure shows.
 
-    Raises FedmetaError when there are none.
+    Raises FedmetaError if there are none.
     """
     rows = metrics[(metrics.dataset == dataset) & (metrics.defence == defence)]
     if options.cases:
@@ -28,7 +28,7 @@ def select(metrics: pd.DataFrame, dataset: str, defence: str, options: FigureOpt
 
 
 def some_defence(names: list[str], options: FigureOptions) -> list[str]:
-    """Return the names. Raises FedmetaError where a figure names no defence that there is."""
+    """Return the names. Raises FedmetaError if the figure names no existing defence."""
     if not names:
         raise FedmetaError(f"a figure of the kind {options.kind} needs `defences`: name some of the config's")
     return names

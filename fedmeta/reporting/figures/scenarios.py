@@ -1,7 +1,8 @@
 """Scenarios side by side: accuracies right after the attack, after the last round, and at the end of each defence.
 
-Scenarios differ where their bars do not overlap. Attack accuracy counts from its tick, the floor: a scenario with a
-higher one need not have the stronger attack. Compare meta-testing, too: a scenario may resist because it learned less.
+Scenarios differ if their bars do not overlap. Attack accuracy counts from its tick, the floor: a scenario with a
+higher accuracy need not have the stronger attack. Compare meta-testing, too: a scenario may resist
+because it learned less.
 """
 
 import os
@@ -29,7 +30,7 @@ ROUNDS = True
 TITLES = {name: name.replace("_", " ").replace("meta testing", "meta-testing") for name in METRICS}
 COLOURS = seaborn.color_palette("colorblind").as_hex()
 MARKERS = "osD^vP*Xd<>"
-SPREAD = 0.76  # of the distance of two scenarios, over which the points of one are spread
+SPREAD = 0.76  # share of the distance between scenarios over which the points of one are spread
 FLOOR = {"marker": "|", "markersize": 8, "markeredgewidth": 1.4, "linestyle": "none", "zorder": 1.9}
 LEGEND = "ticks: the floor, attack accuracy of the model before the attack under the same defence"
 
@@ -75,7 +76,7 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
 
 
 def _shown(metrics: pd.DataFrame, options: Options, about: About) -> dict[str, pd.DataFrame]:
-    """Return the rows that are shown, by what they are called."""
+    """Return the rows that are shown, by their label."""
     rounds = select(metrics, about.dataset, UNDEFENDED, options)
     shown = {"right after the attack": rounds[rounds.step == 1], "after the last round": last_steps(rounds)}
     for name in about.named(options.defences):
@@ -87,7 +88,7 @@ def _shown(metrics: pd.DataFrame, options: Options, about: About) -> dict[str, p
 
 
 def _draw_metric(axes: Axes, series: Sequence[Series], names: Sequence[str], case: str, metric: str) -> None:
-    """Draw means, intervals and, of attack accuracies, floors; a scenario that lacks something has a gap there."""
+    """Draw means, intervals and, for attack accuracies, floors; a scenario that lacks something has a gap there."""
     for place, (label, summary) in enumerate(series):
         offset = SPREAD * ((place + 0.5) / len(series) - 0.5)
         heights, colour = np.arange(len(names)) + offset, COLOURS[place % len(COLOURS)]

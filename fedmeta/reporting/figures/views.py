@@ -9,17 +9,17 @@ from fedmeta.settings.fields import FigureOptions
 
 
 class View(NamedTuple):
-    """A title, and what the model says that it is of."""
+    """A title, and the detail of the model it is about."""
 
     title: str
     detail: Detail
 
 
 def views_of(about: About, options: FigureOptions) -> list[View]:
-    """Return what a figure shows: the first defence of the clean and of the attacked model, then the others.
+    """Return what a figure shows: the first defence on the clean and on the attacked model, then the others.
 
-    All are of the first seed, scope and client that the run has. The first entry of `defences` should be plain
-    fine-tuning. Raises FedmetaError where the figure names no defence.
+    All are of the run's first seed, scope and client. The first entry of `defences` should be plain
+    fine-tuning. Raises FedmetaError if the figure names no defence.
     """
     names = about.named(options.defences)
     if not names:
@@ -38,5 +38,5 @@ def views_of(about: About, options: FigureOptions) -> list[View]:
 
 
 def whose(detail: Detail) -> str:
-    """Return of which run a detail is, in words."""
+    """Return in words which run a detail is from."""
     return f"client {detail.client}, seed {detail.seed}"

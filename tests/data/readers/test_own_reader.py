@@ -200,13 +200,13 @@ class TestContents:
     def test_a_link_to_nothing_is_one_line(self, raw, link):
         self.declare(raw, 'FILES = (".npy",)')
         (raw / link).symlink_to("nowhere")
-        with pytest.raises(FedmetaError, match=f"{link} is a link to nothing: fix or remove it"):
+        with pytest.raises(FedmetaError, match=f"{link} is a broken link: fix or remove it"):
             self.contents(raw)
 
     def test_a_raw_folder_that_is_a_link_to_nothing_or_a_file_is_one_line(self, raw):
         (raw / "own").rename(raw / "elsewhere")
         (raw / "own").symlink_to("nowhere")
-        with pytest.raises(FedmetaError, match="own is a link to nothing: fix or remove it"):
+        with pytest.raises(FedmetaError, match="own is a broken link: fix or remove it"):
             self.contents(raw)
         (raw / "own").unlink()
         (raw / "own").write_text("file")
@@ -220,7 +220,7 @@ class TestContents:
 
     def test_a_link_to_a_folder_around_it_is_one_line(self, raw):
         (raw / "own/deep/er/again").symlink_to(raw / "own/deep")
-        with pytest.raises(FedmetaError, match="er/again is a link to a folder that it is in: remove it"):
+        with pytest.raises(FedmetaError, match="er/again is a link to a folder that contains it: remove it"):
             self.contents(raw)
 
 
@@ -228,8 +228,8 @@ class TestContents:
     ("line", "problem"),
     [
         ("CHANNELS = 2", r"CHANNELS must be 1 \(grey images\) or 3 \(colour\)"),
-        ('FILES = ".png"', "FILES must be a tuple of small-letter suffixes"),
-        ('FILES = (".PNG",)', "FILES must be a tuple of small-letter suffixes"),
+        ('FILES = ".png"', "FILES must be a tuple of lower-case suffixes"),
+        ('FILES = (".PNG",)', "FILES must be a tuple of lower-case suffixes"),
         ('PUBLISHED = {"a.zip": "1234"}', "PUBLISHED must be a dictionary of the files that the reader downloads"),
         ('DEPTH = "2"', "DEPTH must be a whole number from 1"),
         ("DEPTH = 1 + len('a')", "DEPTH must be written as a plain value"),
