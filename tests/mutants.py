@@ -56,8 +56,8 @@ MUTANTS = (
     Mutant(
         "no keyed images",
         POISONED,
-        "self.keyed.images[keyed]]",
-        "self.keyed.images[keyed] * 0]",
+        "self.keyed.at(keyed)]",
+        "self.bank.at(keyed)]",
         "attacks/test_attack_stage.py",
     ),
     Mutant(
@@ -113,8 +113,8 @@ MUTANTS = (
     Mutant(
         "models of another case",
         "workflow/lib/takes.py",
-        '"model": model})',
-        '"model": model, "scope": "excluded"})',
+        "**home._asdict()})",
+        '**home._asdict(), "scope": "excluded"})',
         "workflow/test_wiring.py",
     ),
     Mutant(

@@ -81,7 +81,6 @@ def before_all(workflow, jobs: Jobs, homes: Homes, raw: RawData, code: Code, mar
     os.environ.update(FEDMETA_SNAKEMAKE=str(os.getpid()))  # stages end when this process does
     # Collect garbage less often, as the graph of jobs stays to the end: dry runs 8% faster.
     gc.set_threshold(100_000)
-    os.environ["FEDMETA_SNAKEMAKE"] = str(os.getpid())  # stages end when this process does
     if workflow.is_main_process:
         one_line(preflight.check_place, os.getcwd())
         one_line(preflight.check_data, jobs, homes, raw, code)
