@@ -34,7 +34,7 @@ def test_make_says_first_what_it_will_do_and_what_it_downloads(tmp_path):
     said, _, done = new.partition("\necho\n")
     assert all(line.startswith("echo ") for line in said.splitlines())
     assert 3 <= len(said.splitlines()) <= 4
-    assert re.search(r"download of [\d.]+ GB", said) and re.search(r"some \d+ minutes on two cores", said)
+    assert re.search(r"download of [\d.]+ GB", said) and re.search(r"about \d+ minutes on two cores", said)
     assert "-m venv" in done and "tools/torch_index.py" in done and "snakemake" in done
 
     (tmp_path / "old").mkdir()

@@ -1,5 +1,6 @@
 """The interface to Snakemake: what a call does before the jobs are known, when they are known, and after a failure."""
 
+import contextlib
 import functools
 import gc
 import os
@@ -143,13 +144,14 @@ def before_jobs(homes: Homes, inputs: Iterable[str]) -> None:
 
 
 def after_success(workflow) -> None:
-    """Say what the whole run found, and where that is; nothing where a call was for a part of it."""
+    """Say what the whole run found, and where that is; nothing if a call was for a part of it, or computed nothing."""
     if workflow.is_main_process and any(METRICS in job.output for job in workflow.dag.jobs):
         from fedmeta.reporting.outcomes import as_text, outcomes  # SciPy, which a dry run does without
         from fedmeta.reporting.results import read_metrics
 
-        found = as_text(outcomes(read_metrics(METRICS)), MOST_ROWS)
-        logger.info(f"\nWhat was found, with 95% intervals:\n\n{found}\n\n{LIFT}")
+        with contextlib.suppress(FedmetaError):  # after `--touch` there may be no metrics
+            found = as_text(outcomes(read_metrics(METRICS)), MOST_ROWS)
+            logger.info(f"\nWhat was found, with 95% intervals:\n\n{found}\n\n{LIFT}")
 
 
 def after_failure() -> None:
