@@ -10,6 +10,7 @@ import sys
 JOB = re.compile(r"^Job \d+: (.*)\nReason: (.*)$", re.MULTILINE)
 PARAMS = re.compile(r"Params have changed.*? before: (.*) now: (.*)")
 CODE = re.compile(r"(\S+\.py) [0-9a-f]+")
+DONE = "All figures and tables are there"  # the message of rule all, which makes nothing
 FOLLOWS = "depends on what runs again"
 WORDS = {
     "Missing output files": "not made yet",
@@ -23,7 +24,8 @@ def jobs_by_reason(text: str) -> dict[str, list[str]]:
     """Return the jobs of a dry run by the reason in words, those that only follow from others last."""
     jobs: dict[str, list[str]] = {}
     for job, reason in JOB.findall(text):
-        jobs.setdefault(reason_in_words(reason), []).append(job)
+        if job != DONE:
+            jobs.setdefault(reason_in_words(reason), []).append(job)
     return dict(sorted(jobs.items(), key=lambda item: item[0] == FOLLOWS))
 
 

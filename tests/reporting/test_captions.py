@@ -30,5 +30,5 @@ def test_the_title_of_a_defence_tells_its_mix_and_its_repairs(entry, words):
 
 def test_a_figure_over_delta_refuses_a_list(tmp_path):
     change = {"defences": {"sweep": {"grid": {"norms": ["shared"], "delta": [0.3, [1, 1, 0, 0]]}}}}
-    with pytest.raises(FedmetaError, match=r"of one delta: 'sweep,norms=shared,delta=1\+1\+0\+0' has none"):
+    with pytest.raises(FedmetaError, match=r"with a single delta: leave out 'sweep,norms=shared,delta=1\+1\+0\+0'"):
         draw("delta", None, tmp_path / "figure", change)

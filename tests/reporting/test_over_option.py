@@ -43,7 +43,7 @@ def test_a_line_for_each_defence_goes_through_the_scenarios_by_their_value(frame
 
 
 def test_an_option_that_an_attack_does_not_have_is_an_error(frame, tmp_path):
-    with pytest.raises(FedmetaError, match="no number above 0 called 'strength'"):
+    with pytest.raises(FedmetaError, match="no option 'strength' above 0"):
         draw(frame, tmp_path / "figure", option="strength")
     with pytest.raises(FedmetaError, match="two scenarios have the same factor"):
         draw(frame, tmp_path / "figure", {"large": 6, "small": 6})

@@ -86,3 +86,9 @@ def test_the_message_of_every_job_of_a_scenario_begins_with_it():
         "Making a page of the table {wildcards.table}",
         "Comparing the scenarios on {wildcards.dataset}: figure {wildcards.figure}",
     ]
+
+
+def test_the_rule_that_asks_for_everything_is_no_stage():
+    text = "Job 0: All figures and tables are there\nReason: Input files updated by another job: x\n"
+    assert "All figures and tables are there" in (ROOT / "Snakefile").read_text()
+    assert jobs_by_reason(text) == {}
