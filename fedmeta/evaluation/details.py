@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fedmeta.checkpoints import Unfinished, state_from_tensor, state_to_tensor
-from fedmeta.data.bank import ImageBank, Images
+from fedmeta.data.bank import Images
 from fedmeta.data.episodes import Episode, EvaluationData
 from fedmeta.evaluation.measuring import EvaluatedClient
 from fedmeta.files import atomic_path
@@ -90,20 +90,13 @@ def details(
 
 
 def _keyed(data: EvaluationData, episode: Episode, predicted: np.ndarray) -> Iterator[dict[str, Any]]:
+    queries = episode.queries
+    assert isinstance(queries, Images), "the evaluation names its images by row"
     for metric, bank in (("attack_training", data.attack_training), ("attack_validation", data.attack_validation)):
         group = episode.groups[metric]
         success = predicted[group] == episode.expected[group]
-        classes = _classes(bank, np.asarray(episode.queries)[group])
-        for image, (name, hit) in enumerate(zip(classes, success, strict=True)):
-            yield {"metric": metric, "backdoor_class": name, "image": image, "success": int(hit)}
-
-
-def _classes(bank: ImageBank, images: np.ndarray) -> list[str]:
-    """Return the class of each image: of the whole bank or, in case (c), of one of its classes."""
-    if len(images) == len(bank.images):
-        return [each.name for each in bank.classes for _ in range(each.examples)]
-    (own,) = (each for k, each in enumerate(bank.classes) if np.array_equal(images, bank.images[bank.rows(k)]))
-    return [own.name] * len(images)
+        for image, (row, hit) in enumerate(zip(queries.row[group], success, strict=True)):
+            yield {"metric": metric, "backdoor_class": bank.class_of(row).name, "image": image, "success": int(hit)}
 
 
 def _whole_episode(data: EvaluationData, model: Adapted) -> tuple[dict[str, Tensor], dict[str, list[int]]]:

@@ -7,7 +7,7 @@ import pandas as pd
 from fedmeta.reporting.comparison import last_steps
 from fedmeta.reporting.figures.captions import display
 from fedmeta.reporting.judging import SAFE
-from fedmeta.reporting.results import lift, summarise
+from fedmeta.reporting.results import lift, summarise, with_interval
 
 RUN = ["scenario", "dataset", "defence"]
 BENIGN = ("meta_testing", "main_task")
@@ -23,8 +23,8 @@ def outcomes(metrics: pd.DataFrame) -> pd.DataFrame:
     rows without a defence, measured after the last round, come first; their `defence` is "".
     """
     rows = last_steps(metrics[metrics.case == metrics.case.min()])
-    measured = pd.concat([rows[(rows.model == "attacked") & rows.metric.isin(BENIGN)], lift(rows)])
-    summary = summarise(measured, [*RUN, "metric"])
+    asked = pd.concat([rows[(rows.model == "attacked") & rows.metric.isin(BENIGN)], lift(rows)])
+    summary = summarise(asked, [*RUN, "metric"])
     table = summary.pivot(index=RUN, columns="metric", values=["mean", "half_width"])
     table.columns = [metric if what == "mean" else f"{metric}_{what}" for what, metric in table.columns]
     table = table.reset_index()
@@ -33,18 +33,21 @@ def outcomes(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def conclusion(row: dict) -> str:
-    """Return whether the attack works, by the larger of its two lifts: its interval must be above `SAFE` or below."""
-    mean, half = max((row[metric], row[f"{metric}_half_width"]) for metric in LIFTS)
-    low, high, defended = mean - half, mean + half, bool(row["defence"])
-    if math.isnan(half):
+    """Return whether the attack works: the interval of one of its lifts is above `SAFE`, or those of both below."""
+    halves = [row[f"{metric}_half_width"] for metric in LIFTS]
+    if any(map(math.isnan, halves)):
         return "one episode: too few to tell"
+    means = [row[metric] for metric in LIFTS]
+    low, mean, high = (max(m + share * h for m, h in zip(means, halves, strict=True)) for share in (-1, 0, 1))
+    defended = bool(row["defence"])
     if low > SAFE:
         return "the attack survives" if defended else "the attack works"
     if high <= SAFE:
         return "the attack is gone" if defended else "the attack does not work"
     if mean <= SAFE:
-        return f"no attack seen; up to {points(high)} points are possible"
-    return f"unclear, {points(low)} to {points(high)} points: evaluate more episodes or seeds"
+        return f"no attack seen; up to {with_interval(high, math.nan, sign='+')} points are possible"
+    low, high = (with_interval(end, math.nan, sign="+") for end in (low, high))
+    return f"unclear, {low} to {high} points: evaluate more episodes or seeds"
 
 
 def as_text(table: pd.DataFrame, most: int) -> str:
@@ -52,7 +55,7 @@ def as_text(table: pd.DataFrame, most: int) -> str:
     cells = [HEADINGS]
     for row in table.head(most).to_dict("records"):
         whose = (row["scenario"], display(row["dataset"]), row["defence"] or "none")
-        cells.append((*whose, lifts_of(row), f"{with_interval(row, 'meta_testing')}%", row["words"]))
+        cells.append((*whose, lifts_of(row), f"{measured(row, 'meta_testing')}%", row["words"]))
     alike = [k for k, name in enumerate(RUN[:2]) if table[name].nunique() == 1]
     rows = [[cell for k, cell in enumerate(row) if k not in alike] for row in cells]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -64,15 +67,9 @@ def as_text(table: pd.DataFrame, most: int) -> str:
 
 def lifts_of(row: dict) -> str:
     """Return the lift on images that the attacker trained on, and on others: +84±9 / +85±12."""
-    return " / ".join(with_interval(row, metric, "+") for metric in LIFTS)
+    return " / ".join(measured(row, metric, "+") for metric in LIFTS)
 
 
-def with_interval(row: dict, metric: str, sign: str = "") -> str:
-    """Return a mean with half of its interval, in percent or points: 93±2."""
-    half = row[f"{metric}_half_width"]
-    return points(row[metric], sign) + ("" if math.isnan(half) else f"±{points(half, '')}")
-
-
-def points(share: float, sign: str = "+") -> str:
-    """Return a share in whole points."""
-    return f"{round(100 * share):{sign}d}"
+def measured(row: dict, metric: str, sign: str = "") -> str:
+    """Return a metric's mean with half of its interval, in percent or points."""
+    return with_interval(row[metric], row[f"{metric}_half_width"], sign=sign)

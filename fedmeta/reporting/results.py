@@ -1,5 +1,6 @@
 """Tidy tables of a run: the metrics as evaluated, their means with intervals, and the lift of the attack."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -156,6 +157,12 @@ def lift(frame: pd.DataFrame) -> pd.DataFrame:
 def summary_table(frame: pd.DataFrame, by: Sequence[str] = SUMMARY_KEY) -> pd.DataFrame:
     """Return `summarise` of all accuracies and of their lift in one tidy table, a row for each group of equal `by`."""
     return summarise(pd.concat([frame, lift(frame)], ignore_index=True), by)
+
+
+def with_interval(mean: float, half_width: float, decimals: int = 0, sign: str = "") -> str:
+    """Return a mean, a fraction, in percent or points with half of its interval where there is one: 93±2, +4±1."""
+    number = round(100 * mean, decimals) + 0.0  # no -0
+    return f"{number:{sign}.{decimals}f}" + ("" if math.isnan(half_width) else f"±{100 * half_width:.0f}")
 
 
 def each_row(frame: pd.DataFrame) -> Iterator[Any]:

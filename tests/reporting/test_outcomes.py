@@ -78,6 +78,12 @@ def test_the_larger_lift_and_its_interval_decide(lift, half, undefended, defende
     assert conclusion({**row, "defence": "mix"}) == defended
 
 
+def test_an_attack_is_gone_only_where_both_intervals_say_so():
+    row = {"attack_training_lift": 0.02, "attack_training_lift_half_width": 0.01, "defence": "mix"}
+    row |= {"attack_validation_lift": 0.0, "attack_validation_lift_half_width": 0.3}
+    assert conclusion(row) == "no attack seen; up to +30 points are possible"
+
+
 def test_lines_are_aligned_and_name_what_differs(frame):
     lines = as_text(outcomes(frame), 12).splitlines()
     assert lines[0].split()[:2] == ["scenario", "defence"], "there is one data set"

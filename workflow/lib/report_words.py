@@ -106,7 +106,7 @@ class Words:
 
     def overview(self) -> list[dict[str, str]]:
         """Return what was measured at the end (`outcomes`), as text; nothing where there are too many lines."""
-        from fedmeta.reporting.outcomes import lifts_of, outcomes, with_interval  # SciPy, which a dry run does without
+        from fedmeta.reporting.outcomes import lifts_of, measured, outcomes  # SciPy, which a dry run does without
         from fedmeta.reporting.results import read_metrics
 
         table = outcomes(read_metrics(METRICS))
@@ -118,8 +118,8 @@ class Words:
                 "dataset": display(row["dataset"]),
                 "defence": row["defence"] or "none, after the last round",
                 "lift": lifts_of(row),
-                "meta_testing": with_interval(row, "meta_testing"),
-                "main_task": with_interval(row, "main_task"),
+                "meta_testing": measured(row, "meta_testing"),
+                "main_task": measured(row, "main_task"),
                 "words": row["words"],
             }
             for row in table.to_dict("records")

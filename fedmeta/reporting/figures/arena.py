@@ -4,7 +4,6 @@ A defence is only as good as its worst row, and a server as its worst cell: the 
 are unsafe; those with a dash were not run. Look for columns without an x whose meta-testing accuracy is still high.
 """
 
-import math
 import os
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ from fedmeta.reporting.figures import panels
 from fedmeta.reporting.figures.captions import display, sample
 from fedmeta.reporting.figures.rows import select, some_defence
 from fedmeta.reporting.judging import SAFE, accuracies, lifts
-from fedmeta.reporting.results import summarise
+from fedmeta.reporting.results import summarise, with_interval
 from fedmeta.reporting.setup import About
 from fedmeta.settings.fields import FigureOptions, Name
 
@@ -112,7 +111,8 @@ def _draw_table(axes: Axes, metrics: dict[str, pd.DataFrame], table: Table) -> N
             continue
         lift, meta = left.loc[scenario].to_dict(), accuracy.loc[scenario].to_dict()
         shades[place] = np.clip(lift["mean"], 0, 1)
-        numbers = (f"{'x ' if lift['unsafe'] else ''}{_number(lift, '+.0f')}", _number(meta, ".1f"))
+        left_over = with_interval(lift["mean"], lift["half_width"], sign="+")
+        numbers = ("x " * lift["unsafe"] + left_over, with_interval(meta["mean"], meta["half_width"], 1))
         colour = "white" if shades[place] > DARK else "black"
         words = (" | " if table.narrow else "\n").join(numbers)
         axes.text(place[1], place[0], words, ha="center", va="center", fontsize=6.2, color=colour, linespacing=1)
@@ -129,9 +129,3 @@ def _draw_table(axes: Axes, metrics: dict[str, pd.DataFrame], table: Table) -> N
     for edge in range(1, len(table.columns)):
         axes.axvline(edge - 0.5, color="white", linewidth=1)
     axes.spines[:].set_visible(False)
-
-
-def _number(row: dict, form: str) -> str:
-    """Return a mean with its interval in percent."""
-    half = "" if math.isnan(row["half_width"]) else f"±{100 * row['half_width']:.0f}"
-    return f"{100 * row['mean']:{form}}{half}"

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fedmeta.files import atomic_path
+from fedmeta.reporting.results import with_interval
 
 CASES = {
     "a": "(a) backdoor classes not used by benign users",
@@ -160,8 +161,7 @@ def lift_in_words(summary: pd.DataFrame) -> str:
     words = []
     for metric in ("attack_training_lift", "attack_validation_lift"):
         for row in summary[summary.metric == metric].sort_values("step").tail(1).to_dict("records"):
-            margin = "" if math.isnan(row["half_width"]) else f"±{100 * row['half_width']:.0f}"
-            words.append(f"{round(100 * row['mean']):+d}{margin}")
+            words.append(with_interval(row["mean"], row["half_width"], sign="+"))
     return f"lift {' / '.join(words)}" if words else ""
 
 
