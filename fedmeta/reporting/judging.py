@@ -17,11 +17,12 @@ def lifts(rows: pd.DataFrame) -> pd.DataFrame:
 
     `rows`: the metrics of one defence. The columns are `mean` and `half_width` (of the 95% interval) of the larger of
     two lifts, that of images that the attacker trained on and that of images it never saw; and `unsafe`, whether the
-    upper end of its interval is above `SAFE`. Without an interval the mean decides.
+    upper end of the interval of either is above `SAFE`. Without an interval the mean decides.
     """
     each = summarise(lift(last_steps(rows)), ["scenario", "metric"])
     worse = each.loc[each.groupby("scenario")["mean"].idxmax()].set_index("scenario")[["mean", "half_width"]]
-    return worse.assign(unsafe=worse["mean"] + worse.half_width.fillna(0) > SAFE)
+    unsafe = each["mean"] + each.half_width.fillna(0) > SAFE
+    return worse.assign(unsafe=unsafe.groupby(each.scenario).any())
 
 
 def accuracies(rows: pd.DataFrame) -> pd.DataFrame:

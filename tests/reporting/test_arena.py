@@ -76,6 +76,17 @@ def test_a_lift_is_unsafe_by_the_upper_end_of_its_interval(frame):
     assert table.loc[SCENARIOS[1], "unsafe"]
 
 
+def test_a_cell_is_unsafe_by_the_interval_of_either_lift(frame):
+    own = of(frame, "fine_tuning").copy()
+    attacked = (own.model == "attacked") & (own.scenario == SCENARIOS[1])
+    own.loc[attacked & (own.metric == "attack_training"), "value"] += 0.03  # the larger, and certain
+    unsure = attacked & (own.metric == "attack_validation")
+    own.loc[unsure, "value"] += np.where(own[unsure].episode == 0, 0.12, 0)
+    cell = lifts(own).loc[SCENARIOS[1]]
+    assert cell[["mean", "half_width"]].to_list() == pytest.approx([0.03, 0])
+    assert cell["unsafe"]
+
+
 def test_accuracy_is_that_of_the_attacked_model_in_meta_testing(frame):
     assert accuracies(of(frame, "matching"))["mean"].to_list() == pytest.approx([0.825] * 3)
 
@@ -138,7 +149,7 @@ def test_the_arena_has_a_table_for_each_defence_and_a_cell_for_each_scenario(fra
         words = [text.get_text() for text in axes.texts]
         assert all(word.endswith(f"| {worth}") for word in words)
         assert words[1].startswith("+0±0")
-    assert figure.axes[0].texts[0].get_text().startswith("x +")
+    assert figure.axes[0].texts[0].get_text().startswith("x\N{THIN SPACE}+")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figure.png", "figure.svg"]
 
 

@@ -27,6 +27,8 @@ ACROSS = True
 SHADES = seaborn.light_palette("#c44e52", as_cmap=True)  # dark for a high lift, also in grey
 DARK = 0.55  # share of the scale from which letters are white
 CELL = 0.2  # height of a line in inches
+UNSAFE = "x\N{THIN SPACE}"
+ROOMY = 10  # columns; where there are more, letters are smaller
 MOST_IN_A_LINE = 7  # columns, so that both numbers of a cell have room
 
 
@@ -56,7 +58,7 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
         of_columns = f";  columns: {options.columns}" if tables[0].title else ""
         lines = [
             "each cell: lift that the attack keeps (points), meta-testing accuracy (%), ± 95% interval",
-            f"x : above {100 * SAFE:.0f} points at the upper end of the interval{of_columns}",
+            f"x: above {100 * SAFE:.0f} points at the upper end of the interval{of_columns}",
             sample(every, summarise(every, ["scenario", "defence", "metric"]), "number", "±"),
         ]
         title = options.title or "attacks against servers and users"
@@ -103,6 +105,7 @@ def _draw_table(axes: Axes, metrics: dict[str, pd.DataFrame], table: Table) -> N
     shown = {defence for defence, _ in table.cells.values()}
     judged = {name: (lifts(metrics[name]), accuracies(metrics[name])) for name in shown}
     shades = np.full((len(table.rows), len(table.columns)), np.nan)
+    size = 6.2 if len(table.columns) <= ROOMY else 5.7
     for (row, column), (defence, scenario) in table.cells.items():
         place = table.rows.index(row), table.columns.index(column)
         left, accuracy = judged[defence]
@@ -112,10 +115,10 @@ def _draw_table(axes: Axes, metrics: dict[str, pd.DataFrame], table: Table) -> N
         lift, meta = left.loc[scenario].to_dict(), accuracy.loc[scenario].to_dict()
         shades[place] = np.clip(lift["mean"], 0, 1)
         left_over = with_interval(lift["mean"], lift["half_width"], sign="+")
-        numbers = ("x " * lift["unsafe"] + left_over, with_interval(meta["mean"], meta["half_width"], 1))
+        numbers = (UNSAFE * lift["unsafe"] + left_over, with_interval(meta["mean"], meta["half_width"], 1))
         colour = "white" if shades[place] > DARK else "black"
         words = (" | " if table.narrow else "\n").join(numbers)
-        axes.text(place[1], place[0], words, ha="center", va="center", fontsize=6.2, color=colour, linespacing=1)
+        axes.text(place[1], place[0], words, ha="center", va="center", fontsize=size, color=colour, linespacing=1)
     axes.imshow(shades, cmap=SHADES, vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(table.columns)), labels=table.columns)
     if not table.narrow:
