@@ -78,7 +78,8 @@ class Marks:
         """Return a figure's name in the report: by the paper's experiment, if the paper has the figure."""
         scenario = wildcards.get("scenario", self.jobs.scenarios[0])
         kind = plugins.stem(self.targets.entry(scenario, wildcards.dataset, wildcards.figure).kind).replace("_", " ")
-        return f"{experiment_of(wildcards.figure)}: figure {wildcards.figure}, {kind}"
+        more = "" if kind == wildcards.figure.replace("-", " ") else f", {kind}"
+        return f"{experiment_of(wildcards.figure)}: figure {wildcards.figure}{more}"
 
     def _picture(self, path: str, caption: str, result: Any) -> Any:
         """Return the path of a picture of one scenario, marked unless there are too many of them."""

@@ -1,4 +1,4 @@
-"""Accuracy over the iterations of benign fine-tuning (Experiments 2 and 3, Figures 5 to 8 and A1 to A11).
+"""Accuracy over the iterations by which a client adapts the model (Experiments 2 and 3, Figures 5 to 8 and A1 to A11).
 
 A defence removes the attack where attack accuracy falls to its dashed line, the same model before the attack under the
 same defence: the lift above the panels is then about zero. Its price is what meta-testing loses. Where a thin line
