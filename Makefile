@@ -17,16 +17,17 @@ run: say setup ## set up, run the default experiment (config.yaml) and print whe
 	@$(MAKE) --no-print-directory report
 
 report: setup ## write results/report.html: all figures and tables of the finished run, with captions, in one file
-	@$(SNAKEMAKE) --report results/report.html || { echo "Is the run finished? make finishes it" >&2; exit 1; }
+	@said=$$($(SNAKEMAKE) --report results/report.html 2>&1) || \
+		{ echo "$$said" >&2; echo "Is the run finished? make finishes it" >&2; exit 1; }
 	@echo "Report:   results/report.html (open it in a web browser)"
 
 say:
 ifeq ($(wildcard $(VENV)/.installed),)
 	@echo "First this sets up Python in $(VENV): about 3 minutes, and a download of 0.5 GB (3.5 GB with CUDA)."
 endif
-	@echo "This runs the experiment of config.yaml on letters that it draws itself: about 10 minutes on two cores, with no"
-	@echo "download. Results that are up to date are kept. Figures go to results/figures, tables to results/tables."
-	@echo "Ctrl-C stops it, make resumes it. make help lists the other commands."
+	@echo "This runs the experiment of config.yaml. If you have not changed that, it draws its images itself and"
+	@echo "takes about 10 minutes on two cores, with no download. Results that are up to date are kept. Figures go to"
+	@echo "results/figures, tables to results/tables. Ctrl-C stops it, make resumes it. make help lists the other commands."
 	@echo
 
 setup: $(VENV)/.installed ## make .venv with the pinned dependencies and the package

@@ -85,7 +85,7 @@ def details(
         done += 1
         state = [done, rows, groups]
         unfinished.save_if_due(lambda first=first, state=state: {**first, KEPT: state_to_tensor(state)})
-        progress.advance(1, f"{sum(row['success'] for row in rows)} of {len(rows)} keyed images succeed")
+        progress.advance(1, f"{sum(row['success'] for row in rows)} of {len(rows)} keyed images labelled as the target")
     return rows, first, groups
 
 

@@ -112,10 +112,11 @@ def scores_of(
     kept = unfinished.load()
     done = state_from_tensor(kept["scores"]) if kept else []
     progress = Progress("evaluation", len(works), len(done))
+    several = f"mean over {len(models)} models: " if len(models) > 1 else ""
     for outcome in engine.run(models, works[len(done) :], observe):
         done.append(outcome.scores)
         unfinished.save_if_due(lambda: {"scores": state_to_tensor(done)})
-        progress.advance(1, running_accuracy(done))
+        progress.advance(1, several + running_accuracy(done))
     return done
 
 

@@ -1,11 +1,12 @@
 """What a run found, in words: for each scenario, whether the attack works, and whether it is gone under a defence."""
 
 import math
+from collections.abc import Collection
 
 import pandas as pd
 
 from fedmeta.reporting.comparison import last_steps
-from fedmeta.reporting.figures.captions import display
+from fedmeta.reporting.figures.captions import count, display
 from fedmeta.reporting.judging import SAFE
 from fedmeta.reporting.results import lift, summarise, with_interval
 
@@ -15,26 +16,45 @@ LIFTS = ("attack_training_lift", "attack_validation_lift")
 HEADINGS: tuple[str, ...] = ("scenario", "data set", "defence", "attack lift (points)", "meta-testing", "in words")
 
 
-def outcomes(metrics: pd.DataFrame) -> pd.DataFrame:
+def outcomes(metrics: pd.DataFrame, left_out: Collection[str] = ()) -> pd.DataFrame:
     """Return what was measured at the end, in the first case: a row for each scenario, data set and defence.
 
-    `metrics` as from `read_metrics`; all clients are pooled. For each accuracy of the attacked model and each lift
-    there are the mean and, with `_half_width`, half the 95% interval, as fractions. `words` says what it means. The
-    rows without a defence, measured after the last round, come first; their `defence` is "".
+    `metrics` as from `read_metrics`, without the defences in `left_out`; all clients are pooled. For each accuracy of
+    the attacked model and each lift there are the mean and, with `_half_width`, half the 95% interval, as fractions.
+    `control` marks a fresh network, delta 0; `words` says what it means. The rows without a defence, measured after the
+    last round, come first; their `defence` is "".
     """
-    rows = last_steps(metrics[metrics.case == metrics.case.min()])
+    rows = last_steps(_shown(metrics, left_out))
     asked = pd.concat([rows[(rows.model == "attacked") & rows.metric.isin(BENIGN)], lift(rows)])
     summary = summarise(asked, [*RUN, "metric"])
     table = summary.pivot(index=RUN, columns="metric", values=["mean", "half_width"])
     table.columns = [metric if what == "mean" else f"{metric}_{what}" for what, metric in table.columns]
-    table = table.reset_index()
+    table = table.join((rows.delta == 0).groupby([rows[name] for name in RUN]).all().rename("control")).reset_index()
     table["words"] = [conclusion(row) for row in table.to_dict("records")]
     return table
+
+
+def _shown(metrics: pd.DataFrame, left_out: Collection[str]) -> pd.DataFrame:
+    return metrics[(metrics.case == metrics.case.min()) & ~metrics.defence.isin(left_out)]
+
+
+def sample_of(metrics: pd.DataFrame, left_out: Collection[str] = ()) -> str:
+    """Return what the means of `outcomes` are taken over: case (a), client 2, 1 seed, 8 episodes of each kind."""
+    rows = _shown(metrics, left_out)
+    clients = rows.client.dropna().unique()
+    whose = f"client {clients[0]}" if len(clients) == 1 else count(len(clients), "client")
+    seeds = rows.seed.nunique()
+    episodes = count(int(rows.groupby(["seed", "defence"]).episode.nunique().max()), "episode")
+    return f"case ({rows.case.min()}), {whose}, {count(seeds, 'seed')}, {episodes} of each kind" + " a seed" * (
+        seeds > 1
+    )
 
 
 def conclusion(row: dict) -> str:
     """Return whether the attack works: the interval of one of its lifts is above `SAFE`, or those of both below."""
     halves = [row[f"{metric}_half_width"] for metric in LIFTS]
+    if row["control"]:
+        return "control: nothing of the model is left"
     if any(map(math.isnan, halves)):
         return "one episode: too few to tell"
     means = [row[metric] for metric in LIFTS]
@@ -44,10 +64,12 @@ def conclusion(row: dict) -> str:
         return "the attack survives" if defended else "the attack works"
     if high <= SAFE:
         return "the attack is gone" if defended else "the attack does not work"
+    # From the numbers as the table shows them, so that a reader can check the sums.
+    rounded = [(round(100 * m), round(100 * h)) for m, h in zip(means, halves, strict=True)]
+    low, high = (max(m + share * h for m, h in rounded) for share in (-1, 1))
     if mean <= SAFE:
-        return f"no attack seen; up to {with_interval(high, math.nan, sign='+')} points are possible"
-    low, high = (with_interval(end, math.nan, sign="+") for end in (low, high))
-    return f"unclear, {low} to {high} points: evaluate more episodes or seeds"
+        return f"no attack seen; up to {high:+} points are possible"
+    return f"unclear, {low:+} to {high:+} points: evaluate more episodes or seeds"
 
 
 def as_text(table: pd.DataFrame, most: int) -> str:

@@ -13,8 +13,8 @@ from fedmeta.files import atomic_path
 # Columns that come first, by the name of the table; the others follow.
 FIRST = {
     "paper_against_ours": (
-        *("figure", "case", "metric", "when", "relation", "paper", "mean", "half_width", "verdict"),
-        *("lift", "lift_half_width", "floor", "defence", "note"),
+        *("figure", "case", "metric", "when", "paper", "mean", "half_width", "verdict", "relation", "step"),
+        *("dataset", "measured_on", "lift", "lift_half_width", "floor", "defence", "note"),
     )
 }
 NUMBER = re.compile(r"-?[0-9]+\.([0-9]+)")

@@ -197,7 +197,7 @@ class Settings(Section):
         description="figures of your own by name: {mine: {kind: over_iterations, defences: [mine]}}"
     )
     overrides: dict[str, dict[Any, Any]] = Field(
-        description="sections data to figure_table for one data set only: {omniglot: {pretrain: {rounds: 300}}}"
+        description="sections from data to figure_table, for one data set only: {omniglot: {pretrain: {rounds: 300}}}"
     )
     scenarios: dict[Label, dict[Any, Any] | None] = Field(
         description="settings side by side, by name: {strong: {attack: {boost: 5}}}"

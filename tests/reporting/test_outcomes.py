@@ -8,13 +8,22 @@ import pytest
 from scipy import stats
 
 from fedmeta.reporting import results
-from fedmeta.reporting.outcomes import as_text, conclusion, outcomes
+from fedmeta.reporting.outcomes import as_text, conclusion, outcomes, sample_of
 
 EPISODES = 6
 RNG = np.random.default_rng(3)
 
 
-def rows(defence="", scenario="default", dataset="omniglot", attack=(0.9, 0.8), floor=(0.2, 0.1), step=5, case="a"):
+def rows(
+    defence="",
+    scenario="default",
+    dataset="omniglot",
+    attack=(0.9, 0.8),
+    floor=(0.2, 0.1),
+    step=5,
+    case="a",
+    delta=np.nan,
+):
     """Return accuracies of six episodes around these, for attack training and validation."""
     experiment = "matching" if defence else "meta_training"
     levels = {
@@ -27,7 +36,7 @@ def rows(defence="", scenario="default", dataset="omniglot", attack=(0.9, 0.8), 
     table = []
     for (model, metric), level in levels.items():
         for episode, noise in enumerate(RNG.uniform(-0.02, 0.02, EPISODES)):
-            name = (scenario, dataset, 1, experiment, model, case, 2, defence, np.nan, step, episode, metric)
+            name = (scenario, dataset, 1, experiment, model, case, 2, defence, delta, step, episode, metric)
             table.append((*name, level + noise))
     return pd.DataFrame(table, columns=results.COLUMNS).astype(results.DTYPES)
 
@@ -73,15 +82,36 @@ def test_means_and_intervals_are_those_of_the_last_step_in_the_first_case(frame)
 def test_the_larger_lift_and_its_interval_decide(lift, half, undefended, defended, larger):
     row = {f"{metric}_lift": -0.5 for metric in ("attack_training", "attack_validation")}
     row |= {f"{metric}_lift_half_width": 0.4 for metric in ("attack_training", "attack_validation")}
-    row |= {larger: lift, f"{larger}_half_width": half}
+    row |= {larger: lift, f"{larger}_half_width": half, "control": False}
     assert conclusion({**row, "defence": ""}) == undefended
     assert conclusion({**row, "defence": "mix"}) == defended
 
 
 def test_an_attack_is_gone_only_where_both_intervals_say_so():
-    row = {"attack_training_lift": 0.02, "attack_training_lift_half_width": 0.01, "defence": "mix"}
+    row = {"attack_training_lift": 0.02, "attack_training_lift_half_width": 0.01, "defence": "mix", "control": False}
     row |= {"attack_validation_lift": 0.0, "attack_validation_lift_half_width": 0.3}
     assert conclusion(row) == "no attack seen; up to +30 points are possible"
+
+
+def test_the_ends_of_an_interval_are_the_sums_of_what_is_shown():
+    row = {"attack_training_lift": 0.006, "attack_training_lift_half_width": 0.057, "defence": "mix", "control": False}
+    row |= {"attack_validation_lift": -0.01, "attack_validation_lift_half_width": 0.04}
+    assert conclusion(row) == "no attack seen; up to +7 points are possible"  # +1±6
+
+
+def test_a_fresh_network_is_a_control_and_other_victims_are_left_out(frame):
+    control = rows("fresh", attack=(0.2, 0.1), delta=0.0)
+    every = pd.concat([frame, control, rows("target-random", attack=(0.0, 0.0))])
+    words = outcomes(every, {"target-random"}).set_index("defence").words
+    assert words["fresh"] == "control: nothing of the model is left"
+    assert "target-random" in set(outcomes(every).defence)
+    assert "target-random" not in words
+
+
+def test_the_sample_says_what_the_means_are_taken_over(frame):
+    assert sample_of(frame) == "case (a), client 2, 1 seed, 6 episodes of each kind"
+    more = pd.concat([frame, frame.assign(seed=2), frame.assign(seed=2, client=3)])
+    assert sample_of(more) == "case (a), 2 clients, 2 seeds, 6 episodes of each kind a seed"
 
 
 def test_lines_are_aligned_and_name_what_differs(frame):

@@ -143,15 +143,16 @@ def before_jobs(homes: Homes, inputs: Iterable[str]) -> None:
         logger.warning(f"{path} had a modification time in the future: it is set to now")
 
 
-def after_success(workflow) -> None:
+def after_success(workflow, jobs: Jobs) -> None:
     """Say what the whole run found, and where that is; nothing if a call was for a part of it, or computed nothing."""
     if workflow.is_main_process and any(METRICS in job.output for job in workflow.dag.jobs):
-        from fedmeta.reporting.outcomes import as_text, outcomes  # SciPy, which a dry run does without
+        from fedmeta.reporting.outcomes import as_text, outcomes, sample_of  # SciPy, which a dry run does without
         from fedmeta.reporting.results import read_metrics
 
         with contextlib.suppress(FedmetaError):  # after `--touch` there may be no metrics
-            found = as_text(outcomes(read_metrics(METRICS)), MOST_ROWS)
-            logger.info(f"\nWhat was found, with 95% intervals:\n\n{found}\n\n{LIFT}")
+            metrics, variants = read_metrics(METRICS), jobs.variants()
+            found, sample = as_text(outcomes(metrics, variants), MOST_ROWS), sample_of(metrics, variants)
+            logger.info(f"\nWhat was found, with 95% intervals; {sample}:\n\n{found}\n\n{LIFT}")
 
 
 def after_failure() -> None:

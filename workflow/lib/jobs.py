@@ -1,5 +1,6 @@
 """The settings of jobs: the config as it is in a scenario for a data set, and what each stage reads of it."""
 
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -78,6 +79,12 @@ class Jobs:
         self.readers = {plugins.stem(name): name for name in config["datasets"]}
         self._settings: dict[tuple[str, str], dict] = {}
         self._own: dict[tuple[str, str], Any] = {}
+
+    def variants(self) -> set[str]:
+        """Return the entries of `defences` that concern other victims or other episodes: no defences of their own."""
+        places = itertools.product(self.scenarios, self.readers)
+        entries = itertools.chain.from_iterable(self.own(*place).defences.items() for place in places)
+        return {name for name, entry in entries if {"target_output", "episode_seed"} & entry.evaluation.keys()}
 
     def own(self, scenario: str, dataset: str) -> Any:
         """Return the settings of a data set in a scenario, as `fedmeta.settings.Settings`."""

@@ -106,7 +106,7 @@ def experiment_of(figure: str) -> str:
     """Return the experiment of the paper that a figure belongs to."""
     if figure in EXPERIMENTS:
         return f"Experiment {EXPERIMENTS[figure]}"
-    return "Experiments of the appendix" if OF_PAPER.fullmatch(figure) else "Further"
+    return "Experiments of the appendix" if OF_PAPER.fullmatch(figure) else "Not in the paper"
 
 
 def group_of(table: str) -> str:

@@ -54,7 +54,7 @@ class Words:
     def title(self, wildcards) -> str:
         """Return a figure's title: what its entry says, or its data set and name."""
         own = self.targets.entry(self.scenarios(wildcards)[0], wildcards.dataset, wildcards.figure).title
-        return own or f"{display(wildcards.dataset)}, {experiment_of(wildcards.figure)}: figure {wildcards.figure}"
+        return own or f"{display(wildcards.dataset)}: figure {wildcards.figure} ({experiment_of(wildcards.figure)})"
 
     def defences(self, wildcards) -> dict[str, str]:
         """Return what each defence in a figure is, by its name."""
@@ -104,26 +104,33 @@ class Words:
         own = wildcards and wildcards.get("dataset")
         return [own] if own else list(self.jobs.readers)
 
-    def overview(self) -> list[dict[str, str]]:
-        """Return what was measured at the end (`outcomes`), as text; nothing where there are too many lines."""
-        from fedmeta.reporting.outcomes import lifts_of, measured, outcomes  # SciPy, which a dry run does without
+    def overview(self) -> tuple[str, list[list[str]]]:
+        """Return what `outcomes` is measured over, and its headings and rows as text; none if they are too many.
+
+        A single scenario or data set goes without its column.
+        """
+        from fedmeta.reporting.outcomes import lifts_of, measured, outcomes, sample_of  # SciPy, for this alone
         from fedmeta.reporting.results import read_metrics
 
-        table = outcomes(read_metrics(METRICS))
+        metrics, variants = read_metrics(METRICS), self.jobs.variants()
+        table = outcomes(metrics, variants)
         if len(table) > MOST_ROWS:
-            return []
-        return [
+            return "", []
+        rows = [
             {
                 "scenario": row["scenario"],
-                "dataset": display(row["dataset"]),
+                "data set": display(row["dataset"]),
                 "defence": row["defence"] or "none, after the last round",
                 "lift": lifts_of(row),
-                "meta_testing": measured(row, "meta_testing"),
-                "main_task": measured(row, "main_task"),
-                "words": row["words"],
+                "in words": row["words"],
+                "meta-testing": measured(row, "meta_testing"),
+                "main task": measured(row, "main_task"),
             }
             for row in table.to_dict("records")
         ]
+        alike = {name for name in ("scenario", "data set") if len({row[name] for row in rows}) == 1}
+        shown = [name for name in rows[0] if name not in alike]
+        return sample_of(metrics, variants), [shown, *([row[name] for name in shown] for row in rows)]
 
     def first_results(self) -> list[tuple[str, str, str]]:
         """Return what a reader should see first: path, name, and why. Figures of single scenarios are of the first."""

@@ -29,7 +29,7 @@ onstart:
 
 
 onsuccess:
-    guard.after_success(workflow)
+    guard.after_success(workflow, jobs)
 
 
 onerror:

@@ -1,7 +1,8 @@
 """What happens inside: the embedding of one episode in two dimensions, before the attack, after it, and with a defence.
 
-Before the attack, keyed images lie among the unkeyed images of their class. If the embedding is poisoned, they have
-moved to the target class. A map keeps neighbours together; the distance between groups says little.
+Before the attack, keyed images lie among the unkeyed images of their class. If the embedding is poisoned, they leave
+them and form a group of their own or join the target class. Only neighbours count: the map keeps them together, but the
+distance between groups says little.
 """
 
 import os
