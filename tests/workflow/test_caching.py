@@ -187,7 +187,7 @@ def test_the_reason_names_the_module_and_the_value(finished):
     assert said["pretrain.rounds: 3 -> 4"] == [f"{pretraining} {scope}" for scope in ("excluded", "included")]
     stamping = "default: stamping the backdoor key on images of glyphs"
     assert said["fedmeta/data/trigger.py has changed"][0].startswith(stamping)
-    assert said["not made yet"] == ["default: evaluating rounds on glyphs, seed 1, excluded, client 2"]
+    assert said["not made yet"] == ["default: evaluating rounds on glyphs, seed 1, backdoor classes excluded, client 2"]
     assert "default: drawing figure 3 of glyphs" in list(said.values())[-1]
     assert sum(map(len, said.values())) == sum(finished.jobs.values()) - len({"resize", "augment", "split"})
 

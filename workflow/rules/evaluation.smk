@@ -22,7 +22,7 @@ rule evaluate:
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
     message:
-        "{wildcards.scenario}: evaluating rounds on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, client {wildcards.client}"
+        "{wildcards.scenario}: evaluating rounds on {wildcards.dataset}, seed {wildcards.seed}, backdoor classes {wildcards.scope}, client {wildcards.client}"
     script:
         "../scripts/evaluate.py"
 
@@ -48,7 +48,7 @@ rule repair:
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
     message:
-        "{wildcards.scenario}: client {wildcards.client} repairs the {wildcards.model} model for {wildcards.defence} on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}"
+        "{wildcards.scenario}: client {wildcards.client} repairs the {wildcards.model} model for {wildcards.defence} on {wildcards.dataset}, seed {wildcards.seed}, backdoor classes {wildcards.scope}"
     script:
         "../scripts/repair.py"
 
@@ -75,7 +75,7 @@ rule adapt:
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
     message:
-        "{wildcards.scenario}: {wildcards.defence} of the {wildcards.model} model on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, client {wildcards.client}"
+        "{wildcards.scenario}: {wildcards.defence} of the {wildcards.model} model on {wildcards.dataset}, seed {wildcards.seed}, backdoor classes {wildcards.scope}, client {wildcards.client}"
     script:
         "../scripts/adapt.py"
 
@@ -101,6 +101,6 @@ rule detail:
         seed=lambda w: int(w.seed),
         client=lambda w: int(w.client),
     message:
-        "{wildcards.scenario}: image by image, {wildcards.defence} of the {wildcards.model} model on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}, client {wildcards.client}"
+        "{wildcards.scenario}: image by image, {wildcards.defence} of the {wildcards.model} model on {wildcards.dataset}, seed {wildcards.seed}, backdoor classes {wildcards.scope}, client {wildcards.client}"
     script:
         "../scripts/detail.py"

@@ -69,6 +69,6 @@ rule meta_train_after:
         methods=takes.methods("meta_train_after"),
         seed=lambda w: int(w.seed),
     message:
-        "{wildcards.scenario}: meta-training after the attack on {wildcards.dataset}, seed {wildcards.seed}, {wildcards.scope}"
+        "{wildcards.scenario}: meta-training after the attack on {wildcards.dataset}, seed {wildcards.seed}, backdoor classes {wildcards.scope}"
     script:
         "../scripts/meta_train_after.py"
