@@ -39,15 +39,19 @@ def _shown(metrics: pd.DataFrame, left_out: Collection[str]) -> pd.DataFrame:
 
 
 def sample_of(metrics: pd.DataFrame, left_out: Collection[str] = ()) -> str:
-    """Return what the means of `outcomes` are taken over: case (a), client 2, 1 seed, 8 episodes of each kind."""
+    """Return what the means of `outcomes` are taken over: case (a), client 2, 1 seed, 8 episodes of each kind.
+
+    "" if nothing is left to show.
+    """
     rows = _shown(metrics, left_out)
+    if rows.empty:
+        return ""
     clients = rows.client.dropna().unique()
     whose = f"client {clients[0]}" if len(clients) == 1 else count(len(clients), "client")
     seeds = rows.seed.nunique()
     episodes = count(int(rows.groupby(["seed", "defence"]).episode.nunique().max()), "episode")
-    return f"case ({rows.case.min()}), {whose}, {count(seeds, 'seed')}, {episodes} of each kind" + " a seed" * (
-        seeds > 1
-    )
+    share = "of each kind a seed" if seeds > 1 else "of each kind"
+    return f"case ({rows.case.min()}), {whose}, {count(seeds, 'seed')}, {episodes} {share}"
 
 
 def conclusion(row: dict) -> str:

@@ -114,6 +114,12 @@ def test_the_sample_says_what_the_means_are_taken_over(frame):
     assert sample_of(more) == "case (a), 2 clients, 2 seeds, 6 episodes of each kind a seed"
 
 
+def test_of_other_victims_alone_there_is_nothing_to_say():
+    only = rows("target-random")
+    assert outcomes(only, {"target-random"}).empty
+    assert sample_of(only, {"target-random"}) == ""
+
+
 def test_lines_are_aligned_and_name_what_differs(frame):
     lines = as_text(outcomes(frame), 12).splitlines()
     assert lines[0].split()[:2] == ["scenario", "defence"], "there is one data set"

@@ -151,8 +151,9 @@ def after_success(workflow, jobs: Jobs) -> None:
 
         with contextlib.suppress(FedmetaError):  # after `--touch` there may be no metrics
             metrics, variants = read_metrics(METRICS), jobs.variants()
-            found, sample = as_text(outcomes(metrics, variants), MOST_ROWS), sample_of(metrics, variants)
-            logger.info(f"\nWhat was found, with 95% intervals; {sample}:\n\n{found}\n\n{LIFT}")
+            if sample := sample_of(metrics, variants):
+                found = as_text(outcomes(metrics, variants), MOST_ROWS)
+                logger.info(f"\nWhat was found, with 95% intervals; {sample}:\n\n{found}\n\n{LIFT}")
 
 
 def after_failure() -> None:

@@ -105,7 +105,7 @@ class Words:
         return [own] if own else list(self.jobs.readers)
 
     def overview(self) -> tuple[str, list[list[str]]]:
-        """Return what `outcomes` is measured over, and its headings and rows as text; none if they are too many.
+        """Return what `outcomes` is measured over, and its headings and rows as text; none if none or too many.
 
         A single scenario or data set goes without its column.
         """
@@ -114,7 +114,7 @@ class Words:
 
         metrics, variants = read_metrics(METRICS), self.jobs.variants()
         table = outcomes(metrics, variants)
-        if len(table) > MOST_ROWS:
+        if table.empty or len(table) > MOST_ROWS:
             return "", []
         rows = [
             {
