@@ -132,6 +132,18 @@ def force(workflow) -> None:
             logger.warning(f"{path} {problem}: it is made again, with all that depends on it")
 
 
+def let_wait(workflow) -> None:
+    """Let Snakemake's scheduler sleep until a job ends, unless the call limits how many jobs start in a time.
+
+    By default it lets 100 jobs start per second. To see whether more may start, it wakes up a second after it last did.
+    Each end of a job wakes it, too, and so adds one more waking per second for as long as jobs wait: after some hundred
+    jobs that takes half a core.
+    """
+    limit = workflow.scheduler.job_rate_limiter
+    if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
+
+
 def before_jobs(homes: Homes, inputs: Iterable[str]) -> None:
     """Raise WorkflowError for a folder that cannot be written; set modification times in the future to now.
 

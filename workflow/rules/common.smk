@@ -25,6 +25,7 @@ guard.before_all(workflow, jobs, homes, raw, code, marks)
 
 
 onstart:
+    guard.let_wait(workflow)
     guard.before_jobs(homes, [located("fedmeta/paper/numbers.csv"), located("fedmeta/reporting/page.html")])
 
 
