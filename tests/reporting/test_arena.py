@@ -143,8 +143,9 @@ def drawing(frame, kind, path, scenarios=SCENARIOS, **options):
 def test_the_arena_has_a_table_for_each_defence_and_a_cell_for_each_scenario(frame, tmp_path):
     figure = drawing(frame, "arena", tmp_path / "figure")
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["fine_tuning", "matching", "fresh-network"]
+    servers = [[label.get_text() for label in axes.get_xticklabels()] for axes in figure.axes]
+    assert servers == [["weighted sum", "krum"], [], ["weighted sum", "krum"]]
     for axes, worth in zip(figure.axes, ("92.5±2", "82.5±2", "72.5±2"), strict=True):
-        assert [label.get_text() for label in axes.get_xticklabels()] == ["weighted sum", "krum"]
         assert [label.get_text() for label in axes.get_yticklabels()] == ["boosted", "mix aware"]
         words = [text.get_text() for text in axes.texts]
         assert all(word.endswith(f"| {worth}") for word in words)

@@ -26,7 +26,7 @@ from fedmeta.settings.fields import FigureOptions, Name
 ACROSS = True
 SHADES = seaborn.light_palette("#c44e52", as_cmap=True)  # dark for a high lift, also in grey
 DARK = 0.55  # share of the scale from which letters are white
-CELL = 0.2  # height of a line in inches
+ROW, TALL_ROW = 0.165, 0.32  # inches; a tall row has two lines
 UNSAFE = "x\N{THIN SPACE}"
 ROOMY = 10  # columns; where there are more, letters are smaller
 MOST_IN_A_LINE = 7  # columns, so that both numbers of a cell have room
@@ -50,11 +50,14 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
     tables = tables_of(names, {name: place_of(name) for name in about.setups})
     every = pd.concat(rows.values())
     with style.context(["default", panels.STYLE, {"axes.grid": False}]):
-        heights = [0.55 + CELL * len(table.rows) * (1 if table.narrow else 1.6) for table in tables]
-        figure = Figure(figsize=(panels.WIDTH, sum(heights) + 0.9), layout="constrained")
+        heights = [0.3 + (ROW if table.narrow else TALL_ROW) * len(table.rows) for table in tables]
+        figure = Figure(figsize=(panels.WIDTH, sum(heights) + 1.2), layout="constrained")
         for table, axes in zip(tables, figure.subplots(len(tables), 1, squeeze=False)[:, 0], strict=True):
             _draw_table(axes, rows, table)
             axes.set_title(table.title, loc="left", fontweight="bold")
+            # All tables have the same columns: their names are above the first one and below the last one.
+            several = len(tables) > 1
+            axes.tick_params("x", labeltop=several and table is tables[0], labelbottom=table is tables[-1])
         of_columns = f";  columns: {options.columns}" if tables[0].title else ""
         lines = [
             "each cell: lift that the attack keeps (points), meta-testing accuracy (%), ± 95% interval",
