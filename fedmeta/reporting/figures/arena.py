@@ -51,13 +51,13 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
     every = pd.concat(rows.values())
     with style.context(["default", panels.STYLE, {"axes.grid": False}]):
         heights = [0.3 + (ROW if table.narrow else TALL_ROW) * len(table.rows) for table in tables]
-        figure = Figure(figsize=(panels.WIDTH, sum(heights) + 1.2), layout="constrained")
+        figure = Figure(figsize=(panels.WIDTH, sum(heights) + 1.15), layout="constrained")
         for table, axes in zip(tables, figure.subplots(len(tables), 1, squeeze=False)[:, 0], strict=True):
             _draw_table(axes, rows, table)
             axes.set_title(table.title, loc="left", fontweight="bold")
             # All tables have the same columns: their names are above the first one and below the last one.
-            several = len(tables) > 1
-            axes.tick_params("x", labeltop=several and table is tables[0], labelbottom=table is tables[-1])
+            last = table is tables[-1]
+            axes.tick_params("x", labeltop=table is tables[0] and not last, labelbottom=last)
         of_columns = f";  columns: {options.columns}" if tables[0].title else ""
         lines = [
             "each cell: lift that the attack keeps (points), meta-testing accuracy (%), ± 95% interval",
