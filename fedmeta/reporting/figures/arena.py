@@ -61,7 +61,8 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
         of_columns = f";  columns: {options.columns}" if tables[0].title else ""
         lines = [
             "each cell: lift that the attack keeps (points), meta-testing accuracy (%), ± 95% interval",
-            f"x: above {100 * SAFE:.0f} points at the upper end of the interval{of_columns}",
+            "the lift is the larger of two: on keyed images of the attack's training, and on others",
+            f"x: one of the two is above {100 * SAFE:.0f} points at the upper end of its interval{of_columns}",
             sample(every, summarise(every, ["scenario", "defence", "metric"]), "number", "±"),
         ]
         title = options.title or "attacks against servers and users"
