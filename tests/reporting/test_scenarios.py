@@ -43,7 +43,7 @@ def test_every_metric_has_a_panel_with_each_scenario_defence_and_floor(frame, tm
     figure = draw_scenarios(frame, tmp_path / "figure", cases=["a", "c"])
     panels = np.reshape(figure.axes, (2, 4))
     assert [label.get_text() for label in panels[0, 0].get_yticklabels()] == list(SCENARIOS)
-    shown = {"right after the attack": ("", 1), "after the last round": ("", 10)}
+    shown = {"after round 1": ("", 1), "after the last round": ("", 10)}
     shown |= {"fine_tuning": ("fine_tuning", 50), "matching": ("matching", 50)}
     order = ("main_task", "attack_training", "attack_validation", "meta_testing")
     for case, row in zip("ac", panels, strict=True):

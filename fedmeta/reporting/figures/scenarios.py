@@ -1,4 +1,4 @@
-"""Scenarios side by side: accuracies right after the attack, after the last round, and at the end of each defence.
+"""Scenarios side by side: accuracies after round 1 (the attack), after the last round, and at the end of each defence.
 
 Scenarios differ if their bars do not overlap. Attack accuracy counts from its tick, the floor: a scenario with a
 higher accuracy need not have the stronger attack. Compare meta-testing, too: a scenario may resist
@@ -27,7 +27,7 @@ from fedmeta.settings.fields import FigureOptions
 
 ACROSS = True
 ROUNDS = True
-TITLES = {name: name.replace("_", " ").replace("meta testing", "meta-testing") for name in METRICS}
+TITLES = {name: name.replace("meta_", "meta-").replace("_", "\n") for name in METRICS}  # two lines: panels are narrow
 COLOURS = seaborn.color_palette("colorblind").as_hex()
 MARKERS = "osD^vP*Xd<>"
 SPREAD = 0.76  # share of the distance between scenarios over which the points of one are spread
@@ -49,8 +49,8 @@ class Series(NamedTuple):
 def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str | os.PathLike) -> Figure:
     """Draw a panel for each metric and case, scenario by scenario.
 
-    Points are means over the episodes of all clients, bars their 95% intervals: without a defence right after the
-    attack and after the last evaluated round, and under each of `options.defences` after the last iteration. Ticks are
+    Points are means over the episodes of all clients, bars their 95% intervals: without a defence after round 1 (the
+    attack) and after the last evaluated round, and under each of `options.defences` after the last iteration. Ticks are
     the floor. Files and errors are as in `over_rounds`.
     """
     names = list(about.setups)
@@ -78,7 +78,7 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
 def _shown(metrics: pd.DataFrame, options: Options, about: About) -> dict[str, pd.DataFrame]:
     """Return the rows that are shown, by their label."""
     rounds = select(metrics, about.dataset, UNDEFENDED, options)
-    shown = {"right after the attack": rounds[rounds.step == 1], "after the last round": last_steps(rounds)}
+    shown = {"after round 1": rounds[rounds.step == 1], "after the last round": last_steps(rounds)}
     for name in about.named(options.defences):
         shown[name] = last_steps(select(metrics, about.dataset, name, options))
     for name in about.setups:
