@@ -7,6 +7,7 @@ from helpers.setups import settings, setup_of
 
 from fedmeta import plugins
 from fedmeta.errors import FedmetaError
+from fedmeta.reporting.figures.over_option import BESIDE
 from fedmeta.reporting.judging import accuracies, lifts
 from fedmeta.reporting.setup import About
 from fedmeta.settings import lay
@@ -35,9 +36,9 @@ def test_a_line_for_each_defence_goes_through_the_scenarios_by_their_value(frame
     for axes, table in zip(figure.axes, (lifts, accuracies), strict=True):
         shown = {container.get_label(): container.lines[0].get_xydata() for container in axes.containers}
         assert list(shown) == ["fine_tuning", "matching"]
-        for defence, points in shown.items():
+        for side, (defence, points) in zip((-0.5, 0.5), shown.items(), strict=True):
             expected = table(frame[frame.defence == defence])["mean"]
-            assert points[:, 0].tolist() == [1.5, 6]
+            assert points[:, 0] == pytest.approx([1.5 * BESIDE**side, 6 * BESIDE**side])
             assert points[:, 1] == pytest.approx([100 * expected["small"], 100 * expected["large"]])
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".png", ".svg"]
 

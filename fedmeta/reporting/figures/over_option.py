@@ -24,6 +24,7 @@ from fedmeta.reporting.setup import About
 from fedmeta.settings.fields import FigureOptions, Name
 
 ACROSS = True
+BESIDE = 1.04  # factor between the same value of two lines, so that their bars do not hide each other
 LABELS = ("lift (points)", "meta-testing accuracy (%)")
 
 
@@ -45,8 +46,9 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
         figure = Figure(figsize=(panels.WIDTH, 3.4), layout="constrained")
         both = figure.subplots(1, 2)
         for place, (name, own) in enumerate(rows.items()):
+            beside = BESIDE ** (place - (len(rows) - 1) / 2)
             for axes, table in zip(both, (lifts(own), accuracies(own)), strict=True):
-                _draw_line(axes, table, values, name, place)
+                _draw_line(axes, table, {scenario: beside * value for scenario, value in values.items()}, name, place)
         both[0].axhline(100 * SAFE, label=f"{100 * SAFE:.0f} points", **panels.CHANCE)
         for axes, label in zip(both, LABELS, strict=True):
             axes.set_ylabel(label)
@@ -79,6 +81,5 @@ def _draw_line(axes: Axes, table: pd.DataFrame, values: dict[str, float], name: 
     own = table.reindex([scenario for scenario in values if scenario in table.index])
     look = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)], "markersize": 4}
     mean, half = (100 * own[column].to_numpy(float) for column in ("mean", "half_width"))
-    axes.errorbar(
-        np.array([values[scenario] for scenario in own.index]), mean, half, label=name, elinewidth=0.9, **look
-    )
+    bars = [half, np.clip(mean + half, None, 100) - mean]
+    axes.errorbar([values[scenario] for scenario in own.index], mean, bars, label=name, elinewidth=0.9, **look)
