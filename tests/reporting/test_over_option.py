@@ -1,4 +1,4 @@
-"""Lift and accuracy over an option of the attack."""
+"""Lift and accuracy over a key of the config."""
 
 import pandas as pd
 import pytest
@@ -7,12 +7,13 @@ from helpers.setups import settings, setup_of
 
 from fedmeta import plugins
 from fedmeta.errors import FedmetaError
-from fedmeta.reporting.figures.over_option import BESIDE
+from fedmeta.reporting.figures.over_option import BESIDE, values_of
 from fedmeta.reporting.judging import accuracies, lifts
 from fedmeta.reporting.setup import About
 from fedmeta.settings import lay
 
 FACTORS = {"large": 6, "small": 1.5}
+ROUNDS = {"large": 12, "small": 4}
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +44,19 @@ def test_a_line_for_each_defence_goes_through_the_scenarios_by_their_value(frame
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".png", ".svg"]
 
 
-def test_an_option_that_an_attack_does_not_have_is_an_error(frame, tmp_path):
-    with pytest.raises(FedmetaError, match="no option 'strength' above 0"):
-        draw(frame, tmp_path / "figure", option="strength")
-    with pytest.raises(FedmetaError, match="two scenarios have the same factor"):
+@pytest.mark.parametrize("key", ["attack.strength", "factor", "attack", "attack.method", "attack.factor.power"])
+def test_a_key_at_which_there_is_no_number_is_an_error(frame, tmp_path, key):
+    with pytest.raises(FedmetaError, match=f"scenario 'large' has no number above 0 at {key}: give it one"):
+        draw(frame, tmp_path / "figure", option=key)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_key_of_another_section_can_be_drawn(frame, tmp_path):
+    setups = {name: setup_of(lay(settings(), {"pretrain": {"rounds": rounds}})) for name, rounds in ROUNDS.items()}
+    assert values_of(About("omniglot", setups), "pretrain.rounds") == {"small": 4, "large": 12}
+
+
+def test_two_scenarios_with_the_same_value_are_an_error(frame, tmp_path):
+    with pytest.raises(FedmetaError, match="two scenarios have the same attack.factor"):
         draw(frame, tmp_path / "figure", {"large": 6, "small": 6})
     assert not list(tmp_path.iterdir())

@@ -17,7 +17,7 @@ from workflow.lib.stages import MODELS, path_of
 
 FIGURES = "results/figures"
 OF_PAPER = re.compile("A?[0-9]+")  # names of figures
-# The settings in captions of figures, and those of a run's scale beside the paper's.
+# The settings in captions of figures; those of a run's scale beside the paper's, over which kinds may draw scenarios.
 FOR_CAPTIONS = ("reptile.way", "reptile.inner_learning_rate", "evaluation.target_output", "attack")
 FOR_CAPTIONS += ("reptile.meta_batch", "federation.selected", "meta_train_after.meta_steps")  # episodes of a round
 SCALE = ("data.size", "federation", "model", "reptile", "pretrain", "attack", "meta_train_after")
@@ -134,11 +134,12 @@ class Targets:
         return [f"results/tables/{scenario}/kernel_norms-{dataset}.csv"] if asked else []
 
     def setups(self, scenario: str, dataset: str, figure: str) -> dict[str, dict]:
-        """Return what a figure's captions say about each scenario that it shows: settings and defences."""
+        """Return what a figure says about each scenario that it shows: settings and defences."""
+        keys = SCALE if self.kind_has(scenario, dataset, figure, "ACROSS") else FOR_CAPTIONS
         shown: dict[str, list[str]] = {}
         for table in self.tables(scenario, dataset, figure):
             shown.setdefault(table.scenario, []).append(table.defence)
-        return {name: self.setup(name, dataset, FOR_CAPTIONS, defences) for name, defences in shown.items()}
+        return {name: self.setup(name, dataset, keys, defences) for name, defences in shown.items()}
 
     def setup(
         self, scenario: str, dataset: str, keys: tuple[str, ...] = SCALE, defences: list[str] | None = None

@@ -1,10 +1,11 @@
-"""Lift and accuracy over an option of the attack, such as the factor of kernel inflation: a line for each defence.
+"""Lift and accuracy over a key of the config, such as the factor of kernel inflation: a line for each defence.
 
 Under a defence that holds, the lift stays near zero at every value. If the lift grows while meta-testing stays, the
 attacker gains unnoticed; if both fall, a stronger attack destroys the model instead.
 """
 
 import os
+from functools import reduce
 
 import numpy as np
 import pandas as pd
@@ -29,14 +30,14 @@ LABELS = ("lift (points)", "meta-testing accuracy (%)")
 
 
 class Options(FigureOptions):
-    option: Name = Field("factor", description="option of the attack in which the scenarios differ: a number")
+    option: Name = Field("attack.factor", description="key in which the scenarios differ: a number above 0")
 
 
 def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str | os.PathLike) -> Figure:
-    """Draw the lift left, and meta-testing accuracy, over the attack's `options.option`, scenario by scenario.
+    """Draw the lift left, and meta-testing accuracy, over the key `options.option`, scenario by scenario.
 
     Lines are `options.defences`; bars are 95% intervals, see `fedmeta.reporting.judging`. Files and errors are as in
-    `over_rounds`; it is also an error if an attack lacks the option or two scenarios have the same value.
+    `over_rounds`; it is also an error if a scenario has no number there or two scenarios have the same one.
     """
     names = some_defence(about.named(options.defences), options)
     values = values_of(about, options.option)
@@ -52,28 +53,27 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
         both[0].axhline(100 * SAFE, label=f"{100 * SAFE:.0f} points", **panels.CHANCE)
         for axes, label in zip(both, LABELS, strict=True):
             axes.set_ylabel(label)
-            axes.set_xlabel(f"{options.option} of the attack")
+            axes.set_xlabel(options.option)
             axes.set_xscale("log")
             axes.set_xticks(sorted(values.values()), labels=[f"{value:g}" for value in sorted(values.values())])
             axes.set_xticks([], minor=True)
-        title = options.title or f"what defences leave over the attack's {options.option}"
+        title = options.title or f"what defences leave over {options.option}"
         caption = sample(every, summarise(every, ["scenario", "defence", "metric"]), "point", "bar")
         panels.finish(figure, f"{display(about.dataset)}: {title}", caption, path_stem)
     return figure
 
 
-def values_of(about: About, option: str) -> dict[str, float]:
-    """Return the value of an option of the attack in each scenario, above 0, in ascending order."""
+def values_of(about: About, key: str) -> dict[str, float]:
+    """Return the value of a key in each scenario, above 0, in ascending order; `key`: such as attack.factor."""
     values: dict[str, float] = {}
     for name, setup in about.setups.items():
-        value = getattr(setup.settings.attack, option, None)
+        value = reduce(lambda part, each: getattr(part, each, None), key.split("."), setup.settings)
         if not isinstance(value, int | float) or value <= 0:
-            raise FedmetaError(f"the attack of scenario '{name}' has no option '{option}' above 0: set it there")
+            problem = f"scenario '{name}' has no number above 0 at {key}"
+            raise FedmetaError(f"{problem}: give it one, or let the figure's `option` be a key such as attack.factor")
         values[name] = value
     if len(set(values.values())) < len(values):
-        raise FedmetaError(
-            f"two scenarios have the same {option} of the attack: leave one out of the figure's scenarios"
-        )
+        raise FedmetaError(f"two scenarios have the same {key}: leave one out of the figure's scenarios")
     return dict(sorted(values.items(), key=lambda each: each[1]))
 
 
