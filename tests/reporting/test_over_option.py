@@ -57,6 +57,6 @@ def test_a_key_of_another_section_can_be_drawn(frame, tmp_path):
 
 
 def test_two_scenarios_with_the_same_value_are_an_error(frame, tmp_path):
-    with pytest.raises(FedmetaError, match="two scenarios have the same attack.factor"):
+    with pytest.raises(FedmetaError, match=r"have the same attack\.factor"):
         draw(frame, tmp_path / "figure", {"large": 6, "small": 6})
     assert not list(tmp_path.iterdir())
