@@ -1,4 +1,4 @@
-"""Lift and accuracy over a key of the config, such as the factor of kernel inflation: a line for each defence.
+"""Lift and accuracy over a key of the training, such as the factor of kernel inflation: a line for each defence.
 
 Under a defence that holds, the lift stays near zero at every value. If the lift grows while meta-testing stays, the
 attacker gains unnoticed; if both fall, a stronger attack destroys the model instead.
@@ -30,7 +30,9 @@ LABELS = ("lift (points)", "meta-testing accuracy (%)")
 
 
 class Options(FigureOptions):
-    option: Name = Field("attack.factor", description="key in which the scenarios differ: a number above 0")
+    option: Name = Field(
+        "attack.factor", description="key of the training in which the scenarios differ: a number above 0"
+    )
 
 
 def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str | os.PathLike) -> Figure:
@@ -70,7 +72,7 @@ def values_of(about: About, key: str) -> dict[str, float]:
         value = reduce(lambda part, each: getattr(part, each, None), key.split("."), setup.settings)
         if not isinstance(value, int | float) or value <= 0:
             problem = f"scenario '{name}' has no number above 0 at {key}"
-            raise FedmetaError(f"{problem}: give it one, or let the figure's `option` be a key such as attack.factor")
+            raise FedmetaError(f"{problem}: give it one, or draw over a key of the training such as attack.factor")
         values[name] = value
     if len(set(values.values())) < len(values):
         raise FedmetaError(f"two scenarios have the same {key}: leave one out of the figure's scenarios")
