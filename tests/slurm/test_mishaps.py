@@ -133,13 +133,13 @@ def finish(copy: WorkingCopy, expected: dict[str, bytes], profile: str) -> None:
 
 
 def interrupted_run(copy: WorkingCopy, expected: dict[str, bytes], profile: str) -> None:
-    """Ctrl-C cancels the jobs of the run."""
-    call = copy.on_slurm(copy.workflow.target, profile=profile)
+    """Ctrl-C cancels the jobs of the run: before the first status check, for during one Snakemake cancels nothing."""
+    call = copy.on_slurm(copy.workflow.target, "--slurm-init-seconds-before-status-checks", "60", profile=profile)
     copy.freeze(call)
     copy.cluster.signal(call.process, signal.SIGINT)
     status, text = call.finish()
     assert status != 0, text
-    assert wait_until(lambda: copy.cluster.jobs()[call.job()]["state"] == "CANCELLED", 30)
+    assert wait_until(lambda: copy.cluster.jobs()[call.job()]["state"] == "CANCELLED", 30), text
     assert wait_until(lambda: not copy.scripts(), 30)
     finish(copy, expected, profile)
 
@@ -228,7 +228,10 @@ AT_STAGES = {
     for how, mishap in (("time limit", run_out_of_time), ("out of memory", run_out_of_memory))
 }
 # What continuous integration has no time for.
-SLOW = {"script killed", "job cancelled", "unseen orphan", "killed in a whole run", "job out of memory", *AT_STAGES}
+SLOW = {
+    "script killed", "job cancelled", "unseen orphan", "killed in a whole run", "job out of memory",
+    "out of memory in a whole run", *AT_STAGES,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

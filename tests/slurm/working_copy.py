@@ -108,8 +108,8 @@ class WorkingCopy:
         return twin
 
     def on_slurm(self, *targets: str, profile: str = "profiles/slurm") -> Call:
-        """Start a call on the cluster."""
-        return self._call(*targets, "--workflow-profile", profile, *HASTE)
+        """Start a call on the cluster, for targets that options may follow."""
+        return self._call("--workflow-profile", profile, *HASTE, *targets)
 
     def locally(self, *targets: str) -> Call:
         """Start a call on this machine alone."""
