@@ -42,11 +42,11 @@ def test_a_crossing_lies_between_the_points_around_it():
 
 
 def test_the_half_life_is_where_half_is_left_and_its_interval_where_the_band_is():
-    left = pd.DataFrame({"mean": [1, 0.75, 0.25], "half_width": [0, 0.25, 0.25]}, index=[1, 2, 3])
     episodes = np.expm1([0, 1, 2])
-    found = half_life(left, episodes)
+    left = pd.DataFrame({"mean": [1, 0.75, 0.25], "half_width": [0, 0.25, 0.25]}, index=episodes)
+    found = half_life(left)
     assert found == pytest.approx(tuple(np.expm1([1.5, 1, 2])))
-    never = half_life(left.assign(mean=0.9), episodes)
+    never = half_life(left.assign(mean=0.9))
     assert never.episodes == never.highest == float("inf")
     assert in_words(never, 300) == "> 300 (> 300 to > 300)"
     assert in_words(HalfLife(1234, 20, float("inf")), 3000) == "1,234 (20 to > 3,000)"
@@ -64,4 +64,24 @@ def test_the_figure_has_a_line_for_each_scenario_over_episodes(frame, tmp_path):
     assert each == 3 * 2 * 5  # users, meta-steps, episodes of a meta-step
     np.testing.assert_allclose(line.get_xydata(), [[0, 100], [each, 75], [4 * each, 50], [8 * each, 12.5]])
     words = axes.texts[0].get_text().splitlines()
-    assert words == [f"boosted: {4 * each} ({4 * each} to {4 * each})", "other: no lift"]
+    assert words == [f"boosted: {4 * each} ({4 * each} to {4 * each})", "other: lift below 10"]
+
+
+def test_of_many_scenarios_the_figure_shows_the_half_lives_in_rows(frame, tmp_path):
+    method = plugins.load("figure", "half_life")
+    low = frame.assign(
+        value=np.where(frame.metric.str.startswith("attack"), 0.1 + 0.09 * (frame.model == "attacked"), 1)
+    )
+    names = ["boosted", "low", "kept", "b4", "b5", "b6", "b7"]
+    tables = {"low": low, "kept": frame[frame.step <= 2]}
+    metrics = pd.concat([tables.get(name, frame).assign(scenario=name) for name in names])
+    about = About("omniglot", dict.fromkeys(names, setup_of(settings())))
+    figure = method.draw(metrics, method.Options.model_validate({"kind": "half_life"}), about, tmp_path / "figure")
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == names
+    points = {line.get_ydata()[0]: line for line in axes.get_lines() if len(line.get_ydata()) == 1}
+    each = episodes_of_a_round(setup_of(settings()))
+    assert points.keys() == {0, 2, 3, 4, 5, 6}  # the second one's lift is too small to follow
+    assert points[0].get_xdata() == pytest.approx([4 * each]) and points[0].get_marker() == "o"
+    assert points[2].get_xdata() == [each] and points[2].get_marker() == ">"  # ends with 75% left
+    assert [text.get_text() for text in axes.texts] == ["lift below 10"]

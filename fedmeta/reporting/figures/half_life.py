@@ -1,11 +1,13 @@
 """How long the attack lasts: what is left of its lift over episodes of benign training, and when half of it is gone.
 
 The remaining lift is in percent of that right after the attack. A line that never falls to half has no half-life
-within this run: the attack outlives it. If the lift was small from the start, its share is rough: see the intervals.
+within this run: the attack outlives it. A lift below ten points right after the attack is too small to follow.
 """
 
 import math
 import os
+import textwrap
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +20,9 @@ from fedmeta.reporting.figures import panels
 from fedmeta.reporting.figures.arena import place_of
 from fedmeta.reporting.figures.captions import display, sample
 from fedmeta.reporting.figures.rows import UNDEFENDED, select
-from fedmeta.reporting.figures.scenarios import COLOURS, MARKERS
+from fedmeta.reporting.figures.scenarios import COLOURS, MARKERS, label_rows
 from fedmeta.reporting.judging import crossing, share_left
-from fedmeta.reporting.results import summarise
+from fedmeta.reporting.results import lift, summarise
 from fedmeta.reporting.setup import About, Setup
 from fedmeta.settings.fields import FigureOptions
 
@@ -28,6 +30,11 @@ ACROSS = True
 ROUNDS = True
 ATTACK_ROUND = 1
 HALF = 0.5
+LEAST = 0.1  # lift right after the attack, in accuracy, below which its share says nothing
+TOO_SMALL = f"lift below {100 * LEAST:.0f}"
+MOST_LINES = 6  # with more scenarios, lines and words would lie on one another
+MARKS = ("point", "bar")
+CENSORED = "black line: the end of the run; a triangle there: half or more of the lift is left"
 
 
 class Options(FigureOptions):
@@ -46,26 +53,45 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
     """Draw what is left of the lift, in percent of that right after the attack: panels are cases, lines scenarios.
 
     x: the episodes that benign users have trained since, on a logarithmic scale that starts at 0. Bands are 95%
-    intervals; a half-life is where the line reaches half, its interval where the ends of the band do. The victim adapts
-    without a defence. Files and errors are as in `over_rounds`.
+    intervals; a half-life is where the line reaches half, its interval where the ends of the band do. Of more than
+    `MOST_LINES` scenarios only the half-lives are drawn, a row for each. The victim adapts without a defence. Files and
+    errors are as in `over_rounds`.
     """
     rows = select(metrics, about.dataset, UNDEFENDED, options)
     cases = sorted(rows.case.unique())
-    with style.context(["default", panels.STYLE]):
-        figure, all_axes = panels.panels_in_a_row(cases, "episodes of benign training after the attack")
+    many = len(about.setups) > MOST_LINES
+    with style.context(["default", panels.STYLE, {"axes.grid.axis": "x" if many else "y"}]):
+        figure, all_axes = panels.panels_in_a_row(cases, "")
         for case, axes in zip(cases, all_axes, strict=True):
-            words = [
-                _draw_line(axes, rows[(rows.case == case) & (rows.scenario == name)], name, setup, place)
-                for place, (name, setup) in enumerate(about.setups.items())
-            ]
-            axes.axhline(100 * HALF, label="half of it", **panels.CHANCE)
-            axes.text(0.03, 0.04, "\n".join(words), transform=axes.transAxes, fontsize=7, va="bottom")
-            axes.set_ylabel("lift left (%)" if axes is all_axes[0] else "")
-        summary = summarise(rows, ["scenario", "step", "metric"])
+            left = {
+                name: remaining(rows[(rows.case == case) & (rows.scenario == name)], setup)
+                for name, setup in about.setups.items()
+            }
+            (_draw_rows if many else _draw_lines)(axes, left, labelled=axes is all_axes[0])
+        for axes in all_axes:
+            axes.set_xlabel("benign episodes since the attack" if axes is all_axes[len(cases) // 2] else "")
+        if many:
+            figure.set_figheight(1.4 + 0.2 * len(about.setups))
         title = options.title or "how long the attack lasts"
-        caption = f"{sample(rows, summary)}\nlift: mean of training and validation; half-life in episodes"
+        summary = summarise(rows, ["scenario", "step", "metric"])
+        lines = [
+            sample(rows, summary, *MARKS if many else ()),
+            "lift: mean of training and validation; half-life in episodes",
+        ]
+        caption = "\n".join(lines + [CENSORED] * many)
         panels.finish(figure, f"{display(about.dataset)}: {title}", caption, path_stem)
     return figure
+
+
+def remaining(rows: pd.DataFrame, setup: Setup) -> pd.DataFrame | None:
+    """Return `share_left` of a scenario's rows of one case by the benign episodes since the attack.
+
+    None if the attack was not evaluated there, or its lift was below `LEAST`.
+    """
+    if rows.empty or not lift(rows[rows.step == ATTACK_ROUND])["value"].mean() >= LEAST:
+        return None
+    left = share_left(rows, ATTACK_ROUND)
+    return left.set_axis((left.index.to_numpy() - ATTACK_ROUND) * episodes_of_a_round(setup))
 
 
 def episodes_of_a_round(setup: Setup) -> int:
@@ -74,32 +100,60 @@ def episodes_of_a_round(setup: Setup) -> int:
     return own.federation.selected * own.meta_train_after.meta_steps * own.reptile.meta_batch
 
 
-def half_life(left: pd.DataFrame, episodes: np.ndarray) -> HalfLife:
-    """Return when half the lift is gone; `left` as from `share_left`, `episodes` (step,) at its steps.
+def half_life(left: pd.DataFrame) -> HalfLife:
+    """Return when half the lift is gone; `left` as from `remaining`.
 
     Between steps the line is straight on the logarithm of 1 + episodes.
     """
-    places, mean, half = np.log1p(episodes), left["mean"], left.half_width.fillna(0)
+    places, mean, half = np.log1p(left.index.to_numpy()), left["mean"], left.half_width.fillna(0)
     ends = (crossing(places, heights.to_numpy(), HALF) for heights in (mean, mean - half, mean + half))
     return HalfLife(*(float(np.expm1(place)) for place in ends))
-
-
-def _draw_line(axes: Axes, rows: pd.DataFrame, name: str, setup: Setup, place: int) -> str:
-    """Draw a scenario's line; return its half-life in words."""
-    label = ", ".join(filter(None, place_of(name)))
-    left = share_left(rows, ATTACK_ROUND)
-    if left["mean"].isna().all():
-        return f"{label}: no lift"
-    episodes = (left.index.to_numpy() - ATTACK_ROUND) * episodes_of_a_round(setup)
-    colour, mean, half = COLOURS[place % len(COLOURS)], 100 * left["mean"], 100 * left.half_width
-    axes.plot(episodes, mean, color=colour, marker=MARKERS[place % len(MARKERS)], markersize=4, label=label)
-    axes.fill_between(episodes, mean - half, mean + half, color=colour, alpha=0.15, linewidth=0)
-    panels.set_iterations(axes, int(episodes[-1]))
-    axes.set_ylim(panels.with_margin(120))
-    return f"{label}: {in_words(half_life(left, episodes), int(episodes[-1]))}"
 
 
 def in_words(found: HalfLife, last: int) -> str:
     """Return a half-life with its interval, censored at the `last` episode."""
     shown = [f"{round(each):,}" if math.isfinite(each) else f"> {last:,}" for each in found]
     return f"{shown[0]} ({shown[1]} to {shown[2]})"
+
+
+def _label(name: str) -> str:
+    return ", ".join(filter(None, place_of(name)))
+
+
+def _draw_lines(axes: Axes, shares: Mapping[str, pd.DataFrame | None], labelled: bool) -> None:
+    """Draw a line for each scenario, and its half-life in words."""
+    words = []
+    for place, (name, left) in enumerate(shares.items()):
+        label, colour = _label(name), COLOURS[place % len(COLOURS)]
+        if left is None:
+            words.append(f"{label}: {TOO_SMALL}")
+            continue
+        episodes, mean, half = left.index.to_numpy(), 100 * left["mean"], 100 * left.half_width
+        axes.plot(episodes, mean, color=colour, marker=MARKERS[place % len(MARKERS)], markersize=4, label=label)
+        axes.fill_between(episodes, mean - half, mean + half, color=colour, alpha=0.15, linewidth=0)
+        panels.set_iterations(axes, int(episodes[-1]))
+        words.append(f"{label}: {in_words(half_life(left), int(episodes[-1]))}")
+    axes.set_ylim(panels.with_margin(120))
+    axes.axhline(100 * HALF, label="half of it", **panels.CHANCE)
+    axes.text(0.03, 0.04, "\n".join(words), transform=axes.transAxes, fontsize=7, va="bottom")
+    axes.set_ylabel("lift left (%)" if labelled else "")
+
+
+def _draw_rows(axes: Axes, shares: Mapping[str, pd.DataFrame | None], labelled: bool) -> None:
+    """Draw the half-life of each scenario as a point with its interval, censored at the last episode of its run."""
+    label_rows(axes, [_label(name) if labelled else "" for name in shares])
+    axes.set_title(textwrap.fill(axes.get_title(loc="left"), 22), loc="left")  # the labels leave narrow panels
+    axes.set_ylabel("")
+    ends = [int(left.index[-1]) for left in shares.values() if left is not None]
+    for row, left in enumerate(shares.values()):
+        if left is None:
+            axes.text(0.03, row, TOO_SMALL, transform=axes.get_yaxis_transform(), fontsize=7, va="center", color="0.4")
+            continue
+        last = left.index[-1]
+        found = half_life(left)
+        middle, lowest, highest = np.minimum(found, last)
+        marker = "o" if math.isfinite(found.episodes) else ">"
+        bars = [[middle - lowest], [highest - middle]]
+        axes.errorbar(middle, row, xerr=bars, color=COLOURS[0], marker=marker, markersize=4, elinewidth=1.2)
+        axes.plot([last, last], [row - 0.4, row + 0.4], color="black", linewidth=0.8)
+    panels.set_iterations(axes, max(ends, default=1))

@@ -66,7 +66,8 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
             for metric, axes in zip(TITLES, row, strict=True):
                 _draw_metric(axes, series, names, case, metric)
                 axes.axvline(100 / about.way, label=f"chance (1/{about.way})", **panels.CHANCE)
-                _label_scenarios(axes, names if axes is row[0] else [""] * len(names))
+                axes.set_xlim(panels.with_margin(100))
+                label_rows(axes, names if axes is row[0] else [""] * len(names))
         for axes in strips[-1]:
             axes.set_xlabel("accuracy (%)")
         title = options.title or "scenarios side by side"
@@ -105,8 +106,8 @@ def _draw_metric(axes: Axes, series: Sequence[Series], names: Sequence[str], cas
             axes.plot(100 * clean["mean"], heights, color=colour, **FLOOR)
 
 
-def _label_scenarios(axes: Axes, labels: Sequence[str]) -> None:
-    axes.set_xlim(panels.with_margin(100))
+def label_rows(axes: Axes, labels: Sequence[str]) -> None:
+    """Give the axis a row for each label, from the top, every other one shaded."""
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_yticks(range(len(labels)), labels=labels)
     axes.tick_params(axis="y", length=0)
