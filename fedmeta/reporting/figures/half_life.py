@@ -61,15 +61,20 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
     cases = sorted(rows.case.unique())
     many = len(about.setups) > MOST_LINES
     with style.context(["default", panels.STYLE, {"axes.grid.axis": "x" if many else "y"}]):
-        figure, all_axes = panels.panels_in_a_row(cases, "")
+        if many or len(cases) == 1:
+            figure, all_axes = panels.panels_in_a_row(cases, "")
+        else:
+            figure, all_axes = panels.panels_in_rows(cases, [""], "")
         for case, axes in zip(cases, all_axes, strict=True):
             left = {
                 name: remaining(rows[(rows.case == case) & (rows.scenario == name)], setup)
                 for name, setup in about.setups.items()
             }
-            (_draw_rows if many else _draw_lines)(axes, left, labelled=axes is all_axes[0])
-        for axes in all_axes:
-            axes.set_xlabel("benign episodes since the attack" if axes is all_axes[len(cases) // 2] else "")
+            if many:
+                _draw_rows(axes, left, labelled=axes is all_axes[0])
+            else:
+                _draw_lines(axes, left)
+        all_axes[len(cases) // 2 if many else -1].set_xlabel("benign episodes since the attack")
         if many:
             figure.set_figheight(1.4 + 0.2 * len(about.setups))
         title = options.title or "how long the attack lasts"
@@ -120,7 +125,7 @@ def _label(name: str) -> str:
     return ", ".join(filter(None, place_of(name)))
 
 
-def _draw_lines(axes: Axes, shares: Mapping[str, pd.DataFrame | None], labelled: bool) -> None:
+def _draw_lines(axes: Axes, shares: Mapping[str, pd.DataFrame | None]) -> None:
     """Draw a line for each scenario, and its half-life in words."""
     words = []
     for place, (name, left) in enumerate(shares.items()):
@@ -136,7 +141,7 @@ def _draw_lines(axes: Axes, shares: Mapping[str, pd.DataFrame | None], labelled:
     axes.set_ylim(panels.with_margin(120))
     axes.axhline(100 * HALF, label="half of it", **panels.CHANCE)
     axes.text(0.03, 0.04, "\n".join(words), transform=axes.transAxes, fontsize=7, va="bottom")
-    axes.set_ylabel("lift left (%)" if labelled else "")
+    axes.set_ylabel("lift left (%)")
 
 
 def _draw_rows(axes: Axes, shares: Mapping[str, pd.DataFrame | None], labelled: bool) -> None:
