@@ -60,7 +60,7 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
     every = pd.concat(rows.values())
     cases = sorted(every.case.unique())
     with style.context(["default", panels.STYLE, {"axes.grid.axis": "x"}]):
-        heights = [0.6 + len(names) * max(0.3, 0.13 * len(series))] * len(cases)
+        heights = [0.6 + len(names) * max(0.3, 0.09 * len(series))] * len(cases)
         figure, strips = panels.strips(cases, list(TITLES.values()), heights)
         for case, row in zip(cases, strips, strict=True):
             for metric, axes in zip(TITLES, row, strict=True):
