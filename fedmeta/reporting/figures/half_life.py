@@ -140,7 +140,8 @@ def _draw_lines(axes: Axes, shares: Mapping[str, pd.DataFrame | None]) -> None:
         words.append(f"{label}: {in_words(half_life(left), int(episodes[-1]))}")
     axes.set_ylim(panels.with_margin(120))
     axes.axhline(100 * HALF, label="half of it", **panels.CHANCE)
-    axes.text(0.03, 0.04, "\n".join(words), transform=axes.transAxes, fontsize=7, va="bottom")
+    ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+    axes.text(0.03, 0.04, "\n".join(words), transform=axes.transAxes, fontsize=7, va="bottom", bbox=ground)
     axes.set_ylabel("lift left (%)")
 
 
