@@ -6,7 +6,6 @@ within this run: the attack outlives it. A lift below ten points right after the
 
 import math
 import os
-import textwrap
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -62,7 +61,7 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
     many = len(about.setups) > MOST_LINES
     with style.context(["default", panels.STYLE, {"axes.grid.axis": "x" if many else "y"}]):
         if many or len(cases) == 1:
-            figure, all_axes = panels.panels_in_a_row(cases, "")
+            figure, all_axes = panels.panels_in_a_row(cases, "", letters=66 if many else 90)  # labels narrow them
         else:
             figure, all_axes = panels.panels_in_rows(cases, [""], "")
         for case, axes in zip(cases, all_axes, strict=True):
@@ -74,6 +73,8 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
                 _draw_rows(axes, left, labelled=axes is all_axes[0])
             else:
                 _draw_lines(axes, left)
+            ends = (int(share.index[-1]) for share in left.values() if isinstance(share, pd.DataFrame))
+            panels.set_iterations(axes, max(ends, default=1))
         all_axes[len(cases) // 2 if many else -1].set_xlabel("benign episodes since the attack")
         if many:
             figure.set_figheight(1.4 + 0.2 * len(about.setups))
@@ -88,13 +89,16 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
     return figure
 
 
-def remaining(rows: pd.DataFrame, setup: Setup) -> pd.DataFrame | None:
+def remaining(rows: pd.DataFrame, setup: Setup) -> pd.DataFrame | str:
     """Return `share_left` of a scenario's rows of one case by the benign episodes since the attack.
 
-    None if the attack was not evaluated there, or its lift was below `LEAST`.
+    Instead, in words: if the attack was not evaluated right after it, or its lift was below `LEAST`.
     """
-    if rows.empty or not lift(rows[rows.step == ATTACK_ROUND])["value"].mean() >= LEAST:
-        return None
+    first = rows[rows.step == ATTACK_ROUND]
+    if first.empty:
+        return "not evaluated"
+    if lift(first)["value"].mean() < LEAST:
+        return TOO_SMALL
     left = share_left(rows, ATTACK_ROUND)
     return left.set_axis((left.index.to_numpy() - ATTACK_ROUND) * episodes_of_a_round(setup))
 
@@ -125,35 +129,34 @@ def _label(name: str) -> str:
     return ", ".join(filter(None, place_of(name)))
 
 
-def _draw_lines(axes: Axes, shares: Mapping[str, pd.DataFrame | None]) -> None:
+def _draw_lines(axes: Axes, shares: Mapping[str, pd.DataFrame | str]) -> None:
     """Draw a line for each scenario, and its half-life in words."""
-    words = []
+    words, lowest = [], 0.0
     for place, (name, left) in enumerate(shares.items()):
         label, colour = _label(name), COLOURS[place % len(COLOURS)]
-        if left is None:
-            words.append(f"{label}: {TOO_SMALL}")
+        if isinstance(left, str):
+            words.append(f"{label}: {left}")
             continue
         episodes, mean, half = left.index.to_numpy(), 100 * left["mean"], 100 * left.half_width
         axes.plot(episodes, mean, color=colour, marker=MARKERS[place % len(MARKERS)], markersize=4, label=label)
         axes.fill_between(episodes, mean - half, mean + half, color=colour, alpha=0.15, linewidth=0)
-        panels.set_iterations(axes, int(episodes[-1]))
+        lowest = min(lowest, mean.min())
         words.append(f"{label}: {in_words(half_life(left), int(episodes[-1]))}")
-    axes.set_ylim(panels.with_margin(120))
+    below, above = panels.with_margin(120)
+    axes.set_ylim(lowest + below, above)
     axes.axhline(100 * HALF, label="half of it", **panels.CHANCE)
     ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
     axes.text(0.03, 0.04, "\n".join(words), transform=axes.transAxes, fontsize=7, va="bottom", bbox=ground)
     axes.set_ylabel("lift left (%)")
 
 
-def _draw_rows(axes: Axes, shares: Mapping[str, pd.DataFrame | None], labelled: bool) -> None:
+def _draw_rows(axes: Axes, shares: Mapping[str, pd.DataFrame | str], labelled: bool) -> None:
     """Draw the half-life of each scenario as a point with its interval, censored at the last episode of its run."""
     label_rows(axes, [_label(name) if labelled else "" for name in shares])
-    axes.set_title(textwrap.fill(axes.get_title(loc="left"), 22), loc="left")  # the labels leave narrow panels
     axes.set_ylabel("")
-    ends = [int(left.index[-1]) for left in shares.values() if left is not None]
     for row, left in enumerate(shares.values()):
-        if left is None:
-            axes.text(0.03, row, TOO_SMALL, transform=axes.get_yaxis_transform(), fontsize=7, va="center", color="0.4")
+        if isinstance(left, str):
+            axes.text(0.03, row, left, transform=axes.get_yaxis_transform(), fontsize=7, va="center", color="0.4")
             continue
         last = left.index[-1]
         found = half_life(left)
@@ -162,4 +165,3 @@ def _draw_rows(axes: Axes, shares: Mapping[str, pd.DataFrame | None], labelled: 
         bars = [[middle - lowest], [highest - middle]]
         axes.errorbar(middle, row, xerr=bars, color=COLOURS[0], marker=marker, markersize=4, elinewidth=1.2)
         axes.plot([last, last], [row - 0.4, row + 0.4], color="black", linewidth=0.8)
-    panels.set_iterations(axes, max(ends, default=1))

@@ -77,13 +77,16 @@ CAPTION = 7.5  # points
 RESOLUTION = 200
 
 
-def panels_in_a_row(cases: list[str], steps: str) -> tuple[Figure, list[Axes]]:
-    """Return a figure with one panel for each case side by side, and the panels; `steps` names the x axis."""
+def panels_in_a_row(cases: list[str], steps: str, letters: int = 90) -> tuple[Figure, list[Axes]]:
+    """Return a figure with one panel for each case side by side, and the panels; `steps` names the x axis.
+
+    `letters` is how many a line of all titles has room for.
+    """
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     panels = figure.subplots(1, len(cases), squeeze=False)
     for case, axes in zip(cases, panels[0], strict=True):
         # The line below is that of the lift.
-        axes.set_title(textwrap.fill(CASES[case], 90 // len(cases)) + "\n", loc="left")
+        axes.set_title(textwrap.fill(CASES[case], letters // len(cases)) + "\n", loc="left")
     return figure, _label_outer(panels, steps)
 
 
