@@ -32,7 +32,7 @@ def test_every_figure_of_the_paper_and_of_ours_is_in_the_table():
     ("overlay", "names"),
     [
         ("paper.yaml", [*NAMES, "order", "ablation", "delta"]),
-        ("omniglot.yaml", ["3", "5", "7", *(f"A{number}" for number in range(1, 7)), "order", "ablation", "delta"]),
+        ("omniglot.yaml", ["3", "5", "7", "A1", *(f"A{number}" for number in range(3, 7)), "ablation"]),
     ],
 )
 def test_a_published_run_has_the_figures_by_the_papers_names(overlay, names):
