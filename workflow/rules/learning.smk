@@ -1,6 +1,7 @@
 # ----------------------------------------------------------------------
 # Benign pre-training, the attack, benign meta-training after it
 # scope: the backdoor and target classes are excluded from | included in benign data
+# priority: these jobs wait for one another, so they start before any evaluation that could fill the cores
 # ----------------------------------------------------------------------
 rule pretrain:
     input:
@@ -11,6 +12,7 @@ rule pretrain:
         log_of("pretrain"),
     benchmark:
         benchmark_of("pretrain")
+    priority: 1
     threads: config["threads"]
     resources:
         gpu=1,
@@ -36,6 +38,7 @@ rule attack:
         log_of("attack"),
     benchmark:
         benchmark_of("attack")
+    priority: 1
     threads: config["threads"]
     resources:
         gpu=1,
@@ -61,6 +64,7 @@ rule meta_train_after:
         log_of("meta_train_after"),
     benchmark:
         benchmark_of("meta_train_after")
+    priority: 1
     threads: config["threads"]
     resources:
         gpu=1,
