@@ -8,6 +8,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from jinja2.defaults import DEFAULT_NAMESPACE
 from snakemake.common.configfile import load_configfile
@@ -28,6 +29,8 @@ from workflow.lib.raw_data import RawData
 from workflow.lib.report_marks import Marks
 from workflow.lib.report_words import METRICS, MOST_ROWS, Words
 
+# Each of these stages waits for the one before it, so a job of theirs starts before any evaluation that could.
+FIRST = ("resize", "augment", "split", "stamp", "pretrain", "attack", "meta_train_after")
 LIFT = (
     "Attack lift: attack accuracy above that of the model before the attack, on images that the attacker trained on / "
     "on others.\nFigures: results/figures/   tables: results/tables/   all metrics: results/metrics.csv"
@@ -89,7 +92,7 @@ def before_all(workflow, jobs: Jobs, homes: Homes, raw: RawData, code: Code, mar
 
 
 def complete_rules(workflow, code: Code) -> None:
-    """Give each rule with a script the environment and the param `code`.
+    """Give each rule with a script the environment and the param `code`, and those of `FIRST` priority.
 
     `code` has the versions of the script and of the modules that it reaches. It is a param, not an input: what counts
     is the content at the start of the run, not a modification time, and not an edit made while the stage runs.
@@ -98,6 +101,7 @@ def complete_rules(workflow, code: Code) -> None:
         if rule.script:
             rule.set_params(code=code.of_rule(rule.script))
             rule.conda_env = "../envs/fedmeta.yaml"
+            rule.priority = int(Path(rule.script).stem in FIRST)
     code.save()
 
 

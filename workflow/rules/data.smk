@@ -1,6 +1,5 @@
 # ----------------------------------------------------------------------
 # Dataset preparation: resize, rotate, split, stamp the backdoor key
-# priority: training waits for these jobs
 # ----------------------------------------------------------------------
 rule resize:
     input:
@@ -11,7 +10,6 @@ rule resize:
         log_of("resize"),
     benchmark:
         benchmark_of("resize")
-    priority: 1
     params:
         settings=takes.param("resize"),
         methods=takes.methods("resize"),
@@ -32,7 +30,6 @@ rule augment:
         log_of("augment"),
     benchmark:
         benchmark_of("augment")
-    priority: 1
     params:
         settings=takes.param("augment"),
     message:
@@ -50,7 +47,6 @@ rule split:
         log_of("split"),
     benchmark:
         benchmark_of("split")
-    priority: 1
     params:
         settings=takes.param("split"),
         seed=lambda w: int(w.seed),
@@ -70,7 +66,6 @@ rule stamp:
         log_of("stamp"),
     benchmark:
         benchmark_of("stamp")
-    priority: 1
     params:
         settings=takes.param("stamp"),
     message:

@@ -1,7 +1,6 @@
 # ----------------------------------------------------------------------
 # Benign pre-training, the attack, benign meta-training after it
 # scope: the backdoor and target classes are excluded from | included in benign data
-# priority: these jobs wait for one another, so they start before any evaluation that could fill the cores
 # ----------------------------------------------------------------------
 rule pretrain:
     input:
@@ -12,7 +11,6 @@ rule pretrain:
         log_of("pretrain"),
     benchmark:
         benchmark_of("pretrain")
-    priority: 1
     threads: config["threads"]
     resources:
         gpu=1,
@@ -38,7 +36,6 @@ rule attack:
         log_of("attack"),
     benchmark:
         benchmark_of("attack")
-    priority: 1
     threads: config["threads"]
     resources:
         gpu=1,
@@ -64,7 +61,6 @@ rule meta_train_after:
         log_of("meta_train_after"),
     benchmark:
         benchmark_of("meta_train_after")
-    priority: 1
     threads: config["threads"]
     resources:
         gpu=1,
