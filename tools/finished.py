@@ -127,6 +127,7 @@ class Finished:
                 os.truncate(output, 3_000_000)  # larger than what Snakemake compares by content unless told to
         run = snakemake(folder, "--touch", "--forceall")
         assert run.returncode == 0, run.stderr
+        self.log = run.stderr  # of a run on one core, job by job
         # Dry runs are forks of a process that has done one: they need not import and parse options again.
         self.process = ProcessPoolExecutor(1, get_context("fork"), enter, (folder,))
         self.jobs = self.dry_run("--forceall")

@@ -1,10 +1,8 @@
-"""When Snakemake's scheduler wakes up, and which of the jobs that could run it starts first."""
+"""When Snakemake's scheduler wakes up."""
 
-import re
 from types import SimpleNamespace
 
 import pytest
-from finished import Finished
 from helpers.project import ROOT, snakemake
 
 from workflow.lib import guard
@@ -47,15 +45,3 @@ def test_a_limit_of_the_callers_own_is_kept(limit, left):
     scheduler = SimpleNamespace(job_rate_limiter=limiter)
     guard.let_wait(SimpleNamespace(scheduler=scheduler))
     assert (scheduler.job_rate_limiter is limiter) == left
-
-
-def test_models_are_trained_before_any_is_evaluated(tmp_path):
-    """Each training waits for another, so one that starts late would leave cores without work at the end."""
-    project = Finished(tmp_path / "project")
-    run = snakemake(project.folder, "--touch", "--forceall")  # on one core, job by job
-    assert run.returncode == 0, run.stderr
-    jobs = re.findall(r"^Job \d+: default: (.*) on glyphs", run.stderr, re.M)
-    first = next(n for n, job in enumerate(jobs) if job == "evaluating rounds" or " model " in job)
-    training = ("pre-training", "attacking", "meta-training after the attack")
-    assert [jobs[:first].count(stage) for stage in training] == [2, 2, 2], "both scopes"
-    assert [jobs[first:].count(stage) for stage in training] == [0, 0, 0]

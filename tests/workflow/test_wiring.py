@@ -1,4 +1,4 @@
-"""Which files a job gets: those of its own data set, seed, scope and client, as Snakemake records them."""
+"""Which files a job gets, as Snakemake records them: those of its own data set, seed, scope and client; and when."""
 
 import csv
 import itertools
@@ -12,10 +12,14 @@ PLACES = {"scope": r"/(excluded|included)/", "seed": r"/seed-(\d+)/", "client": 
 
 
 @pytest.fixture(scope="module")
-def jobs(tmp_path_factory):
+def project(tmp_path_factory) -> Finished:
+    two_of_each = {"seeds": [1, 2], "evaluation": {"clients": [2, 3]}, "figures": [3, 7, "A8"]}
+    return Finished(tmp_path_factory.mktemp("wiring") / "project", two_of_each)
+
+
+@pytest.fixture(scope="module")
+def jobs(project):
     """Return (rule, inputs, output) of every file that a run with two seeds and two clients makes."""
-    two_of_each = {"seeds": [1, 2], "evaluation": {"clients": [2, 3]}}
-    project = Finished(tmp_path_factory.mktemp("wiring") / "project", two_of_each)
     run = snakemake(project.folder, "--detailed-summary")
     assert run.returncode == 0, run.stderr
     rows = csv.DictReader(run.stdout.splitlines(), delimiter="\t")
@@ -59,3 +63,12 @@ def test_a_defence_with_a_repair_gets_the_repaired_models_and_the_others_do_not(
         )
     }
     assert {output for output, from_repair in repaired.items() if from_repair} == expected
+
+
+def test_models_are_trained_before_any_is_evaluated(project):
+    """Each training waits for another, so one that starts late would leave cores without work at the end."""
+    jobs = re.findall(r"^Job \d+: default: (.*) on glyphs", project.log, re.M)
+    first = next(n for n, job in enumerate(jobs) if job == "evaluating rounds" or " model " in job)
+    training = ("pre-training", "attacking", "meta-training after the attack")
+    assert [jobs[:first].count(stage) for stage in training] == [4, 4, 4], "two seeds in both scopes"
+    assert [jobs[first:].count(stage) for stage in training] == [0, 0, 0]
