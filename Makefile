@@ -32,11 +32,12 @@ endif
 
 setup: $(VENV)/.installed ## make .venv with the pinned dependencies and the package
 
+# Python compiles what is imported when it is; to compile all of PyTorch here would take a minute.
 $(VENV)/.installed: pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fedmeta needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	torch=$$($(BIN)/python tools/torch_index.py "$(TORCH_INDEX)") && \
-	$(BIN)/python -m pip install --quiet $$torch --constraint requirements.lock --editable '.[test,slurm]'
+	$(BIN)/python -m pip install --quiet --no-compile $$torch --constraint requirements.lock --editable '.[test,slurm]'
 	touch $@
 
 test: setup ## set up and run the tests, on all cores

@@ -61,11 +61,11 @@ def test_a_reader_of_one_s_own_needs_no_other_edit_than_the_config(project):
     np.savez(project / "data/raw/drawings/drawings.npz", **drawings)
     (project / "drawings.py").write_text(READER)
     grey = 'overrides={"drawings": {"data": {"trigger": {"colour": 255}}}}'
-    both = (*SETTINGS, 'datasets=["image_folder", "./drawings.py"]', "figures=[7]", grey)
+    both = (*SETTINGS, 'datasets=["image_folder", "./drawings.py"]', "figures=[3]", grey)
     run = snakemake(project, *both)
     assert run.returncode == 0, run.stderr[-3000:]
-    assert (project / "results/figures/default/drawings/figure-7.png").read_bytes().startswith(b"\x89PNG")
-    assert "default: drawing figure 7 of drawings" in run.stderr
+    assert (project / "results/figures/default/drawings/figure-3.png").read_bytes().startswith(b"\x89PNG")
+    assert "default: drawing figure 3 of drawings" in run.stderr
     assert "of image_folder" not in run.stderr, "nothing of the other data set is made again"
     (project / "drawings.py").write_text(READER.replace("255 - square", "square"))
     again = snakemake(project, *both, "--dry-run").stdout

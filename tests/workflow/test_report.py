@@ -3,17 +3,15 @@
 import csv
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from helpers.browser import CHROMIUM, Browser, browsing
-from helpers.tiniest import call, make_project
+from helpers.tiniest import call
+from helpers.two_scenarios import MINE, TWO
 
-TWO = {"plain": {}, "strong": {"attack": {"boost": 5}}}
-SHORT = {"matching": {"iterations": [0, 1], "warm_up": 1}}
-SHOWN = {"scenarios": {"kind": "scenarios", "defences": ["matching"]}}
-MINE = ("--configfile", "mine.yaml")
 OWN = "results/figures/plain/omniglot/figure-3.svg"
 ACROSS = "results/figures/omniglot/figure-scenarios.svg"
 COMPARISON, PAPER = "results/tables/comparison.html", "results/tables/plain/paper_against_ours.html"
@@ -21,17 +19,12 @@ WIDTHS = {"laptop": (1366, 768), "phone": (390, 844)}
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
-    folder = make_project(tmp_path_factory.mktemp("report") / "project")
-    settings = {"scenarios": TWO, "figures": [3, "scenarios"], "defences": SHORT, "figure_table": SHOWN}
-    (folder / "mine.yaml").write_text(yaml.safe_dump(settings))
-    for options in ((), ("--report", "results/report.html")):
-        run = call(folder, "", *MINE, *options)
-        assert run.returncode == 0, run.stderr[-3000:]
-        # The end of a run, and nothing but that, says what was found.
-        assert ("What was found" in run.stderr) == (options == ())
-        if not options:
-            assert re.search(r"^plain +matching +[-+]\d+", run.stderr, re.M)
+def project(two_scenarios, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("report") / "project"
+    subprocess.run(["cp", "-a", two_scenarios, folder], check=True)
+    run = call(folder, "", *MINE, "--report", "results/report.html")
+    assert run.returncode == 0, run.stderr[-3000:]
+    (folder / "report.log").write_text(run.stderr)
     return folder
 
 
@@ -48,13 +41,20 @@ def variables(report) -> dict:
     return {name: json.loads(match[1]) for name, match in found.items()}
 
 
+def test_the_end_of_a_run_and_nothing_but_that_says_what_was_found(project):
+    printed = (project / "run.log").read_text()
+    assert "What was found" in printed
+    assert re.search(r"^plain +matching +[-+]\d+", printed, re.M)
+    assert "What was found" not in (project / "report.log").read_text()
+
+
 def test_every_figure_and_table_is_in_it_by_scenario_and_data_set(variables):
     own = {
         scenario: {
-            f"results/figures/{scenario}/omniglot/figure-3.svg",
+            *(f"results/figures/{scenario}/omniglot/figure-{number}.svg" for number in (3, 7)),
             f"results/tables/{scenario}/paper_against_ours.html",
+            f"results/figures/{scenario}/paper_against_ours.svg",
         }
-        | {f"results/figures/{scenario}/paper_against_ours.svg"}
         for scenario in TWO
     }
     own["plain"].add("results/figures/plain/omniglot/attack-seed-1.png")  # the other stamps the same images
@@ -202,7 +202,8 @@ def test_a_table_sorts_and_filters(browser, project):
 def test_the_first_page_has_words_config_and_graph_and_nothing_beside_the_window(browser):
     words = browser.ask("document.querySelector('.prose').innerText")
     assert "A backdoor attack on federated meta-learning" in words
-    assert browser.ask("document.querySelectorAll('.prose tbody tr').length") == 2 * 2, "with and without the defence"
+    rows = browser.ask("document.querySelectorAll('.prose tbody tr').length")
+    assert rows == 2 * 4, "without a defence, and with fine-tuning, the matching network and a fresh one"
     browser.ask("document.querySelector('#config').open = true")
     config = yaml.safe_load(browser.ask("document.querySelector('#config pre').innerText"))
     assert config["scenarios"] == TWO

@@ -11,11 +11,10 @@ import yaml
 from helpers.guide import write_example
 from helpers.project import error_lines
 from helpers.tiniest import call, made, make_project
+from helpers.two_scenarios import FIGURES, MINE, SHORT, TWO
 
 GATHERED = {"all", "aggregate", "aggregation", "comparison", "summary", "run_times", "paper_against_ours"}
 GATHERED |= {"figure", "figure_across", "page"}
-SHORT = {"fine_tuning": {"iterations": [0, 1]}, "matching": {"iterations": [0, 1], "warm_up": 1}}
-TWO = {"plain": {}, "strong": {"attack": {"boost": 5}}}
 THREE = {"weak": {"attack": {"boost": 1}}, **TWO}  # the new one first, and yet the others keep what they have
 
 
@@ -33,45 +32,34 @@ def settings(folder: Path, **changes) -> None:
     (folder / "mine.yaml").write_text(yaml.safe_dump(changes))
 
 
-MINE = ("--configfile", "mine.yaml")
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = make_project(tmp_path_factory.mktemp("scenarios") / "project")
-    settings(folder, scenarios=TWO, figures=[3, 7, "scenarios"], defences=SHORT)
-    run = call(folder, "", *MINE)
-    assert run.returncode == 0, run.stderr
-    return folder
-
-
 @pytest.fixture
-def project(finished: Path, tmp_path: Path) -> Path:
-    subprocess.run(["cp", "-a", finished, tmp_path / "project"], check=True)
+def project(two_scenarios: Path, tmp_path: Path) -> Path:
+    subprocess.run(["cp", "-a", two_scenarios, tmp_path / "project"], check=True)
     return tmp_path / "project"
 
 
-def test_what_two_scenarios_share_is_made_once(finished, tmp_path):
+def test_what_two_scenarios_share_is_made_once(two_scenarios, tmp_path):
     folder = make_project(tmp_path / "fresh")
-    shutil.copy(finished / "mine.yaml", folder)
+    shutil.copy(two_scenarios / "mine.yaml", folder)
     once = dict.fromkeys(("resize", "augment", "split", "stamp", "contact_sheet", "pretrain"), 1)
     assert planned(folder, *MINE) == {**once, "attack": 2, "meta_train_after": 2, "evaluate": 2, "adapt": 9}
-    assert (finished / "results/plain/omniglot/seed-1/excluded/pretrained.safetensors").exists()
-    assert not (finished / "results/strong/omniglot/seed-1/excluded/pretrained.safetensors").exists()
+    assert (two_scenarios / "results/plain/omniglot/seed-1/excluded/pretrained.safetensors").exists()
+    assert not (two_scenarios / "results/strong/omniglot/seed-1/excluded/pretrained.safetensors").exists()
 
 
-def test_tables_and_figures_name_the_scenarios(finished):
-    metrics = pd.read_csv(finished / "results/metrics.csv", keep_default_na=False)
+def test_tables_and_figures_name_the_scenarios(two_scenarios):
+    metrics = pd.read_csv(two_scenarios / "results/metrics.csv", keep_default_na=False)
     assert next(iter(metrics.columns)) == "scenario"
     counts = metrics.groupby("scenario").size()
     assert set(counts.index) == {"plain", "strong"}
     assert counts["plain"] == counts["strong"]
-    comparison = pd.read_csv(finished / "results/tables/comparison.csv")
+    comparison = pd.read_csv(two_scenarios / "results/tables/comparison.csv")
     assert set(comparison.scenario) == {"plain", "strong"}
     assert {"floor", "lift", "half_width"} <= set(comparison.columns)
-    decisions = pd.read_csv(finished / "results/tables/aggregation.csv")
+    decisions = pd.read_csv(two_scenarios / "results/tables/aggregation.csv")
     assert set(decisions.scenario) == {"plain", "strong"}
-    figures = {path.relative_to(finished / "results/figures").as_posix() for path in finished.rglob("figure-*.png")}
+    folder = two_scenarios / "results/figures"
+    figures = {path.relative_to(folder).as_posix() for path in folder.rglob("figure-*.png")}
     assert figures == {
         *(f"{name}/omniglot/figure-{number}.png" for name in TWO for number in (3, 7)),
         "omniglot/figure-scenarios.png",
@@ -79,14 +67,14 @@ def test_tables_and_figures_name_the_scenarios(finished):
 
 
 def test_a_third_scenario_runs_its_own_jobs_alone(project):
-    settings(project, scenarios=THREE, figures=[3, 7, "scenarios"], defences=SHORT)
+    settings(project, scenarios=THREE, figures=FIGURES, defences=SHORT)
     assert planned(project, *MINE) == {"attack": 1, "meta_train_after": 1, "evaluate": 1, "adapt": 3}
 
 
 @pytest.mark.slow
 def test_a_third_scenario_leaves_the_others_as_they_are(project):
     before = made(project)
-    settings(project, scenarios=THREE, figures=[3, 7, "scenarios"], defences=SHORT)
+    settings(project, scenarios=THREE, figures=FIGURES, defences=SHORT)
     run = call(project, "", *MINE)
     assert run.returncode == 0, run.stderr
     after = made(project)
@@ -97,17 +85,17 @@ def test_a_third_scenario_leaves_the_others_as_they_are(project):
 
 def test_an_option_of_a_defence_runs_one_job(project):
     changed = {**TWO, "strong": {**TWO["strong"], "defences": {"matching": {"scale": 5}}}}
-    settings(project, scenarios=changed, figures=[3, 7, "scenarios"], defences=SHORT)
+    settings(project, scenarios=changed, figures=FIGURES, defences=SHORT)
     # The control is like it; each adapts the clean model and the attacked one.
     assert planned(project, *MINE) == {"adapt": 4}
     changed["strong"]["defences"] = {"fine_tuning": {"delta": 0.5}}
-    settings(project, scenarios=changed, figures=[3, 7, "scenarios"], defences=SHORT)
+    settings(project, scenarios=changed, figures=FIGURES, defences=SHORT)
     assert planned(project, *MINE) == {"adapt": 2}
 
 
 def test_a_scenario_that_leaves_takes_nothing_along(project):
     before = made(project)
-    settings(project, scenarios={"strong": TWO["strong"]}, figures=[3, 7, "scenarios"], defences=SHORT)
+    settings(project, scenarios={"strong": TWO["strong"]}, figures=FIGURES, defences=SHORT)
     assert planned(project, *MINE) == {}  # though the other one keeps what both share
     run = call(project, "", *MINE)
     assert run.returncode == 0, run.stderr
@@ -115,7 +103,7 @@ def test_a_scenario_that_leaves_takes_nothing_along(project):
     models = {path for path in before if path.startswith(("data/", "results/plain/", "results/strong/"))}
     assert {path: after.get(path) for path in models} == {path: before[path] for path in models}
     assert "Nothing to be done" in call(project, "", *MINE).stderr
-    settings(project, scenarios=TWO, figures=[3, 7, "scenarios"], defences=SHORT)
+    settings(project, scenarios=TWO, figures=FIGURES, defences=SHORT)
     assert planned(project, *MINE) == {}
 
 
