@@ -47,10 +47,10 @@ test-slow: setup ## run all tests except those on Slurm, including slow ones
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not slurm'
 
 test-slurm: setup ## run the tests on a Slurm cluster, which they start on this machine, as root
-	$(BIN)/python -m pytest -rs -m 'slurm and not slow' tests/slurm
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -rs -m 'slurm and not slow' tests/slurm
 
 test-slurm-slow: setup ## the same, with every kind of failure at every stage
-	$(BIN)/python -m pytest -rs -m slurm tests/slurm
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -rs -m slurm tests/slurm
 
 mutants: setup ## break the code on purpose, one place at a time, and check that a test notices
 	$(BIN)/python tests/mutants.py

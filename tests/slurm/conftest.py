@@ -1,10 +1,10 @@
-"""One Slurm cluster for all tests in this folder."""
+"""One Slurm cluster for all tests of a file in this folder."""
 
 import pytest
 from cluster import Cluster, why_not
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster():
     reason = why_not()
     if reason is not None:

@@ -248,7 +248,7 @@ def outcomes(finished, request):
     """Future of each case that is asked for, all begun."""
     expected = finished.files()
     asked = [item.callspec.params["case"] for item in request.session.items if item.originalname == "test_mishap"]
-    with ThreadPoolExecutor(len(asked)) as threads:
+    with ThreadPoolExecutor(len(asked) or 1) as threads:
         futures = {}
         for name in asked:
             scenario, *details = (CASES | AT_STAGES)[name]
@@ -276,6 +276,7 @@ def profile_without_gpu(copy: WorkingCopy) -> str:
     return "profiles/cpu"
 
 
+@pytest.mark.usefixtures("outcomes")  # they wait, and this computes meanwhile
 def test_a_run_on_slurm_gives_the_bytes_of_a_local_run(cluster, finished, tmp_path):
     copy = WorkingCopy(cluster, TINY, tmp_path / "run")
     status, text = copy.locally().finish(600)
