@@ -146,4 +146,4 @@ def test_make_passes_the_option_on_and_what_is_said_is_no_part_of_it(server):
     assert run.stdout == "\n" and run.stderr.count("\n") == 1
     commands = dry_make("VENV=elsewhere", "TORCH_INDEX=http://an.index/cpu", "setup")
     assert 'torch=$(elsewhere/bin/python tools/torch_index.py "http://an.index/cpu") &&' in commands
-    assert "pip install --quiet $torch --constraint requirements.lock" in commands
+    assert "pip install --quiet --no-compile $torch --constraint requirements.lock" in commands
