@@ -229,7 +229,8 @@ def _draw_line(axes: Axes, y: float, row, across: Transform) -> None:
     axes.plot(row.floor, y, zorder=3, **FLOOR)
     axes.plot([low, high], [y, y], color=colour, linewidth=1.8, zorder=4)
     axes.plot(row.mean, y, "o", color=colour, zorder=5, **(HOLLOW if WIDE_INTERVAL in row.note else {}))
-    write(STEP, s=re.sub(r"iteration (?=\d)", "it. ", row.step), color="0.3", fontsize=7.5)
+    step = re.sub(r"iteration (?=\d)", "it. ", row.step).replace("inner epochs", "epochs").replace(" in ", ", ")
+    write(STEP, s=step, color="0.3", fontsize=7.5)
     write(OURS, s=_plus_minus(row.mean, row.half_width, ""), ha="right")
     ratio = f"{row.mean / row.paper:.2g}" if row.metric == "minutes" else ""
     write(LIFT, s=ratio or _plus_minus(row.lift, row.lift_half_width, "+"), ha="right")
@@ -270,4 +271,6 @@ def _label(row) -> str:
 def _plus_minus(mean: float, half_width: float, sign: str) -> str:
     if np.isnan(mean):
         return ""
+    if abs(mean) >= 1000:  # minutes, which would run into the column beside them
+        return f"{mean / 1000:{sign}.1f}k" + ("" if np.isnan(half_width) else f" ± {half_width / 1000:.1f}k")
     return f"{round(mean):{sign}d}" + ("" if np.isnan(half_width) else f" ± {half_width:.0f}")
