@@ -219,13 +219,10 @@ def test_models_say_where_they_come_from(project):
 
 
 def test_a_second_call_does_nothing_in_under_ten_seconds(project):
-    seconds = []
-    while len(seconds) < 3 and min(seconds, default=10) >= 10:  # what else runs slows it, so the least of three counts
-        began = time.monotonic()
-        run = snakemake(project, *TINY)
-        assert "Nothing to be done" in run.stdout + run.stderr
-        seconds.append(time.monotonic() - began)
-    assert min(seconds) < 10, seconds
+    began = time.monotonic()
+    run = snakemake(project, *TINY)
+    assert "Nothing to be done" in run.stdout + run.stderr
+    assert time.monotonic() - began < 10
 
 
 def processor_seconds(folder: Path, *arguments: str) -> tuple[float, subprocess.CompletedProcess]:
@@ -241,7 +238,7 @@ def jobs_in(run: subprocess.CompletedProcess) -> int:
 
 
 def test_a_dry_run_of_the_papers_scale_takes_little_longer_than_one_of_as_many_plain_jobs(tmp_path):
-    """Here it took 5 s and the plain jobs 2.5. Processors differ, so the ratio counts, and of three the least."""
+    """Measured: 5.1 s against 2.5. Processors differ and others use them, so the least of three ratios counts."""
     folder = copy_project(tmp_path)
     raw = folder / "data/raw/mini_imagenet"
     raw.mkdir(parents=True)
