@@ -92,6 +92,25 @@ def test_bands_are_the_95_percent_intervals_within_0_and_100(tmp_path):
             assert [drawn.min(), drawn.max()] == pytest.approx([max(low, 0), min(high, 100)])
 
 
+@pytest.mark.parametrize("figure_name", ["3", "5"])
+@pytest.mark.parametrize(("seeds", "drawn"), [(1, 0), (2, 2), (5, 5), (6, 0)])
+def test_a_few_seeds_have_thin_lines_of_their_own(tmp_path, figure_name, seeds, drawn):
+    frame = metrics(ROUNDS if figure_name == "3" else PLAIN, seeds=range(seeds), cases="a", clients=(3,), steps=(0, 1))
+    figure = draw(figure_name, frame, tmp_path / "figure")
+    (axes,) = figure.axes
+    for label in list(LINES)[:4]:
+        model, metric = LINES[label]
+        rows = frame[(frame.model == model) & (frame.metric == metric)]
+        colour = lines_of(axes)[label].get_color()
+        thin = [line for line in axes.get_lines() if line.get_color() == colour and line.get_linewidth() < 0.6]
+        assert len(thin) == drawn
+        for seed, line in enumerate(thin):
+            own = rows[rows.seed == seed]
+            means = [100 * own.value[own.step == step].mean() for step in (0, 1)]
+            assert list(line.get_ydata()) == pytest.approx(means)
+    assert ("thin lines: single seeds" in figure.get_supxlabel()) == (drawn > 0)
+
+
 def test_colours_and_styles_mean_what_the_paper_means(tmp_path):
     figure = draw("3", metrics(ROUNDS), tmp_path / "figure")
     lines = lines_of(figure.axes[1])

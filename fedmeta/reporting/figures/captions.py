@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from fedmeta.reporting.figures.panels import FEW_SEEDS
 from fedmeta.reporting.setup import Setup
 
 DATASETS = {"omniglot": "Omniglot", "mini_imagenet": "mini-ImageNet", "glyphs": "Glyphs"}
@@ -68,6 +69,11 @@ def sample(rows: pd.DataFrame, summary: pd.DataFrame, mean: str = "line", interv
     else:
         shown = f"{interval}: 95% confidence interval over {'seeds' if seeds > 1 else 'episodes'}"
     return f"{mean}: mean of {episodes}, {count(seeds, 'seed')}; {shown}"
+
+
+def sample_of_lines(rows: pd.DataFrame, summary: pd.DataFrame) -> str:
+    """Return `sample` for panels, which show a few seeds one by one."""
+    return sample(rows, summary) + ("; thin lines: single seeds" if 1 < rows.seed.nunique() <= FEW_SEEDS else "")
 
 
 def count(number: int, noun: str) -> str:

@@ -29,15 +29,17 @@ def draw_columns(
     """
     rows = {defence: select(metrics, about.dataset, defence, options) for defence in titles}
     summaries = {defence: summary_table(own, POOLED) for defence, own in rows.items()}
+    seeds = {defence: summary_table(own, [*POOLED, "seed"]) for defence, own in rows.items()}
     every = pd.concat(rows.values())
     cases = sorted(every.case.unique())
     with style.context(["default", panels.STYLE]):
         figure, all_axes = panels.panels_in_rows(cases, list(titles.values()), "iteration")
         places = [(case, defence) for case in cases for defence in titles]
         for (case, defence), axes in zip(places, all_axes, strict=True):
-            panels.draw_panel(axes, summaries[defence][summaries[defence].case == case], about.way)
+            own, of_seeds = (tables[defence][tables[defence].case == case] for tables in (summaries, seeds))
+            panels.draw_panel(axes, own, of_seeds, about.way)
             panels.set_iterations(axes, every.step.max())
         lines = [first_line] if first_line else []
-        lines += [captions.sample(every, pd.concat(summaries.values())), captions.LIFT]
+        lines += [captions.sample_of_lines(every, pd.concat(summaries.values())), captions.LIFT]
         panels.finish(figure, f"{captions.display(about.dataset)}: {title}", "\n".join(lines), path_stem)
     return figure

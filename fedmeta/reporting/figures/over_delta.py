@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 
 from fedmeta.errors import FedmetaError
 from fedmeta.reporting.figures import panels
-from fedmeta.reporting.figures.captions import display, sample
+from fedmeta.reporting.figures.captions import display, sample_of_lines
 from fedmeta.reporting.figures.rows import POOLED, select, some_defence
 from fedmeta.reporting.results import ATTACK_METRICS, summary_table
 from fedmeta.reporting.setup import About
@@ -68,22 +68,25 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
     rows = pd.concat([select(metrics, about.dataset, name, options).assign(norms=norms[name]) for name in defences])
     rows, cases = rows[rows.step == rows.step.max()], sorted(rows.case.unique())
     by = [column for column in POOLED if column not in ("defence", "step")]
-    summaries = {norm: summary_table(own, by).rename(columns={"delta": "step"}) for norm, own in rows.groupby("norms")}
+    summaries, seeds = (
+        {norm: summary_table(own, key).rename(columns={"delta": "step"}) for norm, own in rows.groupby("norms")}
+        for key in (by, [*by, "seed"])
+    )
     columns = [norm for norm in TITLES if norm in norms.values()]
     with style.context(["default", panels.STYLE]):
         titles = [TITLES[norm] for norm in columns]
         figure, all_axes = panels.strips(cases, titles, [0.35 + sum(HEIGHTS)] * len(cases), HEIGHTS)
         for place, case in enumerate(cases):
             for column, norm in enumerate(columns):
-                points = summaries[norm][summaries[norm].case == case]
+                points, of_seeds = (tables[norm][tables[norm].case == case] for tables in (summaries, seeds))
                 accuracy, lifted = all_axes[2 * place : 2 * place + 2, column]
-                draw_column(accuracy, lifted, points, about.way)
+                draw_column(accuracy, lifted, points, of_seeds, about.way)
         label_outer(all_axes)
         title = options.title or "the matching-network defence over the share δ of the shared model"
         assert about.kernel_norms is not None, "MODELS asks for them"
         low, high = about.kernel_norms.ratio.min(), about.kernel_norms.ratio.max()
         ratio = f"norms of the shared model's kernels: {low:.2f} to {high:.2f} times those of a fresh draw"
-        caption = f"{sample(rows, pd.concat(summaries.values()))}\n{ratio}\n{RULE}"
+        caption = f"{sample_of_lines(rows, pd.concat(summaries.values()))}\n{ratio}\n{RULE}"
         panels.finish(figure, f"{display(about.dataset)}: {title}", caption, path_stem)
     return figure
 
@@ -107,7 +110,7 @@ def windows(points: pd.DataFrame) -> list[list[list[float]]] | None:
     ]
 
 
-def draw_column(accuracy: Axes, lifted: Axes, points: pd.DataFrame, way: int) -> None:
+def draw_column(accuracy: Axes, lifted: Axes, points: pd.DataFrame, seeds: pd.DataFrame, way: int) -> None:
     """Draw accuracy above and lift below, of one case and mix, each shaded where it is good."""
     kept, removed, usable = windows(points) or (None, None, None)
     for axes, good in ((accuracy, kept), (lifted, removed)):
@@ -115,19 +118,19 @@ def draw_column(accuracy: Axes, lifted: Axes, points: pd.DataFrame, way: int) ->
         for window in good or []:
             axes.axvspan(window[0] - OVERHANG, window[-1] + OVERHANG, **SHADE)
         axes.set_xlim(panels.with_margin(1))
-    panels.draw_panel(accuracy, points, way)
+    panels.draw_panel(accuracy, points, seeds, way)
     accuracy.set_title("", loc="right")  # the lift at the last step, which here is delta 1
     lifted.set_title(usable_in_words(usable), loc="right", fontsize=8, color="0.3", pad=3)
     accuracy.tick_params(labelbottom=False)
     lifted.axhline(0, color="0.45", linewidth=0.8)
     lifted.axhline(100 * MOST_LIFT, **LIMIT)
     for line in panels.LINES:
-        own = points[points.metric == f"{line.metric}_lift"].sort_values("step")
+        own, of_seeds = (table[table.metric == f"{line.metric}_lift"].sort_values("step") for table in (points, seeds))
         if line.model == "attacked" and line.metric in ATTACK_METRICS:
-            mean, half = 100 * own["mean"], 100 * own.half_width
-            lifted.plot(own.step, mean, label=line.label, zorder=2.2 - 0.01 * line.look["linewidth"], **line.look)
-            band = np.clip([mean - half, mean + half], -100, 100)
-            lifted.fill_between(own.step, *band, color=line.look["color"], alpha=0.15, linewidth=0, zorder=1.9)
+            lifted.plot(
+                own.step, 100 * own["mean"], label=line.label, zorder=2.2 - 0.01 * line.look["linewidth"], **line.look
+            )
+            panels.draw_spread(lifted, own, of_seeds, line.look["color"], -100)
 
 
 def usable_in_words(usable: list[list[float]] | None) -> str:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from fedmeta.reporting.figures import captions, columns, panels
 from fedmeta.reporting.figures.rows import select, some_defence
-from fedmeta.reporting.results import summarise, summary_table
+from fedmeta.reporting.results import SUMMARY_KEY, summarise, summary_table
 from fedmeta.reporting.setup import About
 from fedmeta.settings.fields import FigureOptions
 
@@ -40,7 +40,8 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
         )
     (defence,) = defences
     rows = select(metrics, about.dataset, defence, options)
-    summary, control = summary_table(rows), _control(metrics, options, about.dataset)
+    summary, seeds = summary_table(rows), summary_table(rows, [*SUMMARY_KEY, "seed"])
+    control = _control(metrics, options, about.dataset)
     cases, clients = sorted(rows.case.unique()), sorted(rows.client.unique())
     with style.context(["default", panels.STYLE]):
         if len(clients) > 1:
@@ -49,9 +50,11 @@ def draw(metrics: pd.DataFrame, options: Options, about: About, path_stem: str |
             figure, all_axes = panels.panels_in_a_row(cases, "iteration")
         places = [(case, client) for case in cases for client in clients]
         for (case, client), axes in zip(places, all_axes, strict=True):
-            panels.draw_panel(axes, summary[(summary.case == case) & (summary.client == client)], about.way)
-            own = control[(control.case == case) & (control.client == client)]
-            panels.draw_control(axes, own, _control_label(options, about))
+            own, of_seeds, fresh = (
+                table[(table.case == case) & (table.client == client)] for table in (summary, seeds, control)
+            )
+            panels.draw_panel(axes, own, of_seeds, about.way)
+            panels.draw_control(axes, fresh, _control_label(options, about))
             panels.set_iterations(axes, rows.step.max())
         title = options.title or captions.defence_title(about.setup, defence)
         caption = _caption(rows, summary, control, options, about, defence)
@@ -79,7 +82,7 @@ def _is_fresh(options: Options, about: About) -> bool:
 
 
 def _caption(rows, summary, control, options: Options, about: About, defence: str) -> str:
-    lines = [captions.sample(rows, summary), captions.LIFT]
+    lines = [captions.sample_of_lines(rows, summary), captions.LIFT]
     if len(control) and _is_fresh(options, about):
         lines.append(captions.CONTROL)
     # The matching network labels by support images: no accuracy of it goes through the model's last layer.

@@ -53,6 +53,7 @@ CONTROL = {"color": "#d0455f", "linewidth": 0.9, "linestyle": (0, (5, 2.5, 1, 2.
 FRESH = "meta-testing, fresh network"
 ATTACK = {"color": "0.65", "linewidth": 0.8}
 MARKERS_ON_A_LINE = 10
+FEW_SEEDS = 5  # so many are drawn one by one
 
 # Letters of 8 to 9 points at WIDTH remain readable where the page is 5.5 inches wide.
 STYLE = {
@@ -128,27 +129,44 @@ def _label_outer(panels: np.ndarray, steps: str) -> list[Axes]:
     return list(panels.flat)
 
 
-def draw_panel(axes: Axes, summary: pd.DataFrame, way: int) -> None:
-    """Draw lines, bands and chance level; `summary` has one row for each model, metric and step of the panel."""
+def draw_panel(axes: Axes, summary: pd.DataFrame, seeds: pd.DataFrame, way: int) -> None:
+    """Draw lines, bands and chance level.
+
+    `summary` has one row for each model, metric and step of the panel; `seeds` has one for each seed of it, too.
+    """
     axes.axhline(100 / way, label=f"chance (1/{way})", **CHANCE)
     for order, line in enumerate(LINES):
-        points = summary[(summary.model == line.model) & (summary.metric == line.metric)].sort_values("step")
+        points, of_seeds = (
+            own[(own.model == line.model) & (own.metric == line.metric)].sort_values("step") for own in (summary, seeds)
+        )
         if points.empty:
             continue
-        steps, mean, half = points.step.to_numpy(), 100 * points["mean"].to_numpy(), 100 * points.half_width.to_numpy()
+        steps, mean = points.step.to_numpy(), 100 * points["mean"].to_numpy()
         # Lines that coincide show their markers by turns.
         every = math.ceil(len(steps) / MARKERS_ON_A_LINE)
         # The floor lies under what is measured against it, a wide line under a narrow one.
         above = 0.2 - 0.01 * line.look["linewidth"] if line.model == "attacked" else 0.0
         axes.plot(steps, mean, label=line.label, markevery=(order % every, every), zorder=2 + above, **line.look)
         if line.model == "attacked":
-            band = np.clip([mean - half, mean + half], 0, 100)
-            axes.fill_between(steps, *band, color=line.look["color"], alpha=0.15, linewidth=0, zorder=1.9)
+            draw_spread(axes, points, of_seeds, line.look["color"], 0)
     axes.set_title(lift_in_words(summary), loc="right", fontsize=8, color="0.3")
     if summary.empty:
         axes.text(0.5, 0.5, "not evaluated", transform=axes.transAxes, ha="center", va="center", color="0.4")
     axes.set_ylim(with_margin(100))
     axes.set_yticks(range(0, 101, 20))
+
+
+def draw_spread(axes: Axes, points: pd.DataFrame, seeds: pd.DataFrame, color: str, lowest: float) -> None:
+    """Draw what lies behind the means `points`: their intervals as a band and, of a few `seeds`, a thin line for each.
+
+    Over so few seeds an interval is wide even where they agree. The band is cut off at `lowest` and 100.
+    """
+    mean, half = 100 * points["mean"], 100 * points.half_width
+    band = np.clip([mean - half, mean + half], lowest, 100)
+    axes.fill_between(points.step, *band, color=color, alpha=0.15, linewidth=0, zorder=1.9)
+    if 1 < seeds.seed.nunique() <= FEW_SEEDS:
+        for _, own in seeds.groupby("seed"):
+            axes.plot(own.step, 100 * own["mean"], color=color, linewidth=0.5, alpha=0.7, zorder=1.95)
 
 
 def draw_control(axes: Axes, summary: pd.DataFrame, label: str = FRESH) -> None:
