@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -67,36 +68,41 @@ class Unfinished:
     """A stage's work in progress, kept in a hidden file beside its output until the stage succeeds.
 
     `key` identifies what the work depends on (see `fingerprint`). Work with another key is ignored, with a warning.
+    `earlier` is how many seconds earlier runs took for what `load` returned; NaN if they did not say.
     """
 
     def __init__(self, output: str | os.PathLike, key: str, interval: float = 20.0):
         """`interval`: seconds between saves."""
         self.path = Path(output).with_name(f".{Path(output).name}.unfinished")
-        self.key, self.interval, self.saved = key, interval, time.monotonic()
+        self.key, self.interval, self.earlier = key, interval, 0.0
+        self.begun = self.saved = time.monotonic()
 
     def load(self) -> dict[str, Tensor] | None:
-        """Return the tensors of the last save, or None if there is nothing to resume."""
+        """Return the tensors of the last save, or None if there is nothing to resume; the work begins."""
+        self.begun = time.monotonic()
         if self.path.parent.exists():
             remove_leftovers(self.path)
         if not self.path.exists():
             return None
         try:
             tensors, provenance = read_tensors(self.path)
-            key = provenance["key"]
-        except (FedmetaError, KeyError, TypeError):
+            key, earlier = provenance["key"], float(provenance.get("seconds", math.nan))
+        except (FedmetaError, KeyError, TypeError, ValueError):
             logger.warning("ignoring %s: it is not a valid file of unfinished work; starting over", self.path)
             return None
         if key != self.key:
             logger.warning("ignoring unfinished work in %s: its settings or inputs have changed since", self.path)
             return None
         logger.info("resuming unfinished work in %s", self.path)
+        self.earlier = earlier
         return tensors
 
     def save_if_due(self, tensors: Callable[[], dict[str, Tensor]]) -> None:
         """Save what `tensors()` returns if the last save was `interval` seconds ago; if that fails, only warn."""
         if time.monotonic() - self.saved >= self.interval:
+            seconds = self.earlier + time.monotonic() - self.begun
             try:
-                write_tensors(self.path, tensors(), {"key": self.key})
+                write_tensors(self.path, tensors(), {"key": self.key, "seconds": seconds})
             except FedmetaError as error:
                 logger.warning("unfinished work could not be saved, continuing without: %s", error)
             self.saved = time.monotonic()

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import math
 
 import numpy as np
 import pytest
@@ -83,6 +84,24 @@ def test_unfinished_work_is_taken_up_only_under_its_own_key(tmp_path, caplog):
     assert "not a valid file of unfinished work" in caplog.text
     work.remove()
     assert not list(tmp_path.iterdir())
+
+
+def test_unfinished_work_knows_how_long_it_took_over_all_runs(tmp_path, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    for begun, spent in ((0.0, 30.0), (30.0, 5.0), (35.0, 7.0)):
+        work = Unfinished(tmp_path / "model", "key")
+        now[0] += 1000  # reading the images, say: work begins when it is loaded
+        assert (work.load() is None) == (begun == 0)
+        assert work.earlier == begun
+        now[0] += spent
+        work.saved = 0.0
+        work.save_if_due(lambda: {"x": torch.arange(3)})
+        now[0] += 19  # lost, and so done again
+    write_tensors(work.path, {"x": torch.arange(3)}, {"key": "key"})
+    assert work.load() is not None
+    assert math.isnan(work.earlier)
+    assert Unfinished(tmp_path / "model", "other").load() is None
 
 
 def test_a_folder_in_the_place_of_unfinished_work_is_passed_over(tmp_path, caplog):

@@ -30,7 +30,7 @@ def run_time(number, times: pd.DataFrame, setup: Setup) -> dict:
     scaled, took less than ten times the paper's minutes and more than a tenth; `differs`, that none did; else unknown.
     """
     rule, amount, unit = paper.WORK[number.when]
-    jobs = times[times.rule == rule]
+    jobs = times[(times.rule == rule) & times.seconds.notna()]
     if jobs.empty:
         raise NotMeasured(f"a run time of {rule}")
     done = np.array([work_of(rule, job.scope, setup, job.defence) for job in each_row(jobs)])

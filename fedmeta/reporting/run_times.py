@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -28,8 +28,12 @@ ORDER = ["rule", "scenario", "dataset", "seed", "scope", "wildcards"]
 COLUMNS = [*ORDER, "seconds", "max_rss_mb", "cpu_seconds", "paper_minutes"]
 
 
-def run_times(benchmark_files: Iterable[str | os.PathLike], methods: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
+def run_times(
+    benchmark_files: Mapping[str | os.PathLike, float], methods: Mapping[str, Mapping[str, str]]
+) -> pd.DataFrame:
     """Return one row for each of Snakemake's benchmark files, sorted by what was run.
+
+    Each file comes with the seconds that interrupted runs took for what its job resumed, NaN if that is not known.
 
     A path reads `logs/benchmarks/{rule}[/{scenario}[/{dataset}[/seed-{seed}[/{scope}][/{rest}]]]].tsv`, with the parts
     that the rule has: `logs/benchmarks/adapt/default/omniglot/seed-0/included/fine_tuning/client-2.tsv`. The
@@ -38,16 +42,17 @@ def run_times(benchmark_files: Iterable[str | os.PathLike], methods: Mapping[str
     `paper_minutes`: what the paper's Appendix B reports for the whole stage, at the paper's scale, of which a row here
     may be one job of many. `methods` are those of the defences, by scenario and name: the paper's minutes are for
     supervised fine-tuning. For repeated measurements, the mean time and the highest memory are given; what Snakemake
-    could not measure is empty. A job that was interrupted and resumed counts only its last part. No files, no rows.
+    could not measure is empty. `seconds` of a job that was interrupted and resumed is the time of all its parts;
+    its `cpu_seconds` is empty. No files, no rows.
 
     Raises FedmetaError naming the file if its path or content is not a benchmark's.
     """
-    rows = [_run_time(Path(path).as_posix(), methods) for path in benchmark_files]
+    rows = [_run_time(Path(path).as_posix(), seconds, methods) for path, seconds in benchmark_files.items()]
     table = pd.DataFrame(rows, columns=COLUMNS).astype({"seed": "Int64", "paper_minutes": "Int64"})
     return table.sort_values(ORDER, na_position="first", ignore_index=True)
 
 
-def _run_time(path: str, methods: Mapping[str, Mapping[str, str]]) -> dict:
+def _run_time(path: str, earlier: float, methods: Mapping[str, Mapping[str, str]]) -> dict:
     """Return the row of one benchmark file as described in `run_times`."""
     match = BENCHMARK_PATH.fullmatch(path)
     if not match:
@@ -64,8 +69,8 @@ def _run_time(path: str, methods: Mapping[str, Mapping[str, str]]) -> dict:
     return {
         **job,
         "seed": int(job["seed"]) if job["seed"] else None,
-        "seconds": measured["s"].mean(),
+        "seconds": measured["s"].mean() + earlier,
         "max_rss_mb": measured["max_rss"].max(),
-        "cpu_seconds": measured["cpu_time"].mean(),
+        "cpu_seconds": measured["cpu_time"].mean() if earlier == 0 else None,
         "paper_minutes": PAPER_MINUTES.get((job["rule"], job["dataset"])) if of_the_paper else None,
     }

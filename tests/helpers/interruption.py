@@ -156,6 +156,11 @@ class Project:
         logs = (self.folder / "logs" / rule).rglob("*.log")
         return "".join(log.read_text() for log in logs if not defence or defence in log.parts)
 
+    def earlier_seconds(self) -> list[float]:
+        """How long interrupted runs took for what the stage resumed, by what the workflow keeps for its run times."""
+        folder = self.folder / "logs/benchmarks" / self.stage.partition(" ")[0]
+        return [float(path.read_text()) for path in folder.rglob(".*.earlier")]
+
     def made(self) -> dict[str, bytes]:
         """Content of all files that runs have made, hidden ones too, by path; measured times apart."""
         paths = [path for name in ("results", "data/prepared") for path in (self.folder / name).rglob("*")]

@@ -149,6 +149,16 @@ def test_run_times_of_several_seeds_have_an_interval():
     assert [row["mean"], row.half_width] == pytest.approx([np.mean(minutes), 12.7062 * stats.sem(minutes)], rel=1e-4)
 
 
+def test_jobs_whose_time_is_not_known_do_not_count():
+    times = pd.concat([benchmarks(pretrain__excluded=value).assign(seed=seed) for seed, value in ((1, 150), (2, None))])
+    frames = [measured(ROUNDS, 1, ALL, seed=seed) for seed in (1, 2)]
+    known = row_of("T-pretrain-O", *frames, times=times, config={"omniglot": RUN})
+    assert known["mean"] == pytest.approx(150 / 6600 * 100_000 / 60)
+    assert (known.verdict, known.note.partition(";")[0]) == ("same direction", "mean of 1 jobs")
+    row = row_of("T-pretrain-O", *frames, times=times[times.seed == 2], config={"omniglot": RUN})
+    assert (row.verdict, row.note) == ("", "not in this run: needs a run time of pretrain")
+
+
 @pytest.mark.parametrize(
     ("minutes", "verdict"),
     [((250, 250), "agrees"), ((225, 275), "same direction"), ((20, 20), "differs"), ((20, 250), "unknown")],

@@ -66,7 +66,7 @@ def benchmark(folder, name, text=BENCHMARK):
 )
 def test_a_benchmarks_path_names_its_job(tmp_path, name, rule, dataset, seed, scope, wildcards, paper_minutes):
     folder = tmp_path / "logs/benchmarks/project"
-    (row,) = run_times([benchmark(folder, name)], METHODS).to_dict("records")
+    (row,) = run_times({benchmark(folder, name): 0.0}, METHODS).to_dict("records")
     assert (row["rule"], row["dataset"], row["scope"], row["wildcards"]) == (rule, dataset, scope, wildcards)
     assert (None if pd.isna(row["seed"]) else row["seed"]) == seed
     assert (None if pd.isna(row["paper_minutes"]) else row["paper_minutes"]) == paper_minutes
@@ -77,12 +77,19 @@ def test_repeated_and_unmeasured_benchmarks(tmp_path):
     repeated = BENCHMARK + "30.50\t0:00:30\t600.00\t900.00\t400.00\t450.00\t0.04\t0.00\t98.00\t10.70\n"
     unmeasured = BENCHMARK.splitlines()[0] + "\n0.02\t0:00:00" + "\tNA" * 8 + "\n"
     paths = [benchmark(tmp_path, "b.tsv", unmeasured), benchmark(tmp_path, "a.tsv", repeated)]
-    first, second = run_times(paths, METHODS).to_dict("records")
+    first, second = run_times(dict.fromkeys(paths, 0.0), METHODS).to_dict("records")
     assert (first["seconds"], first["max_rss_mb"]) == (60.5, 600)
     assert first["cpu_seconds"] == pytest.approx(49.7)
     assert second["seconds"] == 0.02
     assert math.isnan(second["max_rss_mb"])
     assert math.isnan(second["cpu_seconds"])
+
+
+def test_interrupted_runs_of_a_job_are_part_of_its_seconds(tmp_path):
+    whole, resumed, unknown = (benchmark(tmp_path, f"{name}.tsv") for name in "abc")
+    table = run_times({whole: 0.0, resumed: 600.0, unknown: math.nan}, METHODS)
+    assert table.seconds.tolist() == pytest.approx([90.5, 690.5, math.nan], nan_ok=True)
+    assert table.cpu_seconds.tolist() == pytest.approx([88.7, math.nan, math.nan], nan_ok=True)
 
 
 def test_what_snakemake_writes_is_read(tmp_path):
@@ -93,7 +100,7 @@ def test_what_snakemake_writes_is_read(tmp_path):
         "    shell: 'sleep 0.3; touch {output}'\n"
     )
     subprocess.run([sys.executable, "-m", "snakemake", "--cores", "1"], cwd=tmp_path, check=True, capture_output=True)
-    (row,) = run_times(tmp_path.glob("logs/benchmarks/**/*.tsv"), METHODS).to_dict("records")
+    (row,) = run_times(dict.fromkeys(tmp_path.glob("logs/benchmarks/**/*.tsv"), 0.0), METHODS).to_dict("records")
     assert (row["rule"], row["dataset"], row["seed"], row["scope"]) == ("nap", "glyphs", 3, "excluded")
     assert 0.3 <= row["seconds"] < 30
 
@@ -108,11 +115,11 @@ def test_what_is_no_benchmark_is_refused(tmp_path):
     ]
     for path in broken:
         with pytest.raises(FedmetaError) as error:
-            run_times([path], METHODS)
+            run_times({path: 0.0}, METHODS)
         assert str(path) in str(error.value)
 
 
 def test_without_benchmarks_the_table_is_empty(tmp_path):
-    table = run_times([], METHODS)
+    table = run_times({}, METHODS)
     assert len(table) == 0
-    assert list(table) == list(run_times([benchmark(tmp_path, "split/omniglot/seed-0.tsv")], METHODS))
+    assert list(table) == list(run_times({benchmark(tmp_path, "split/omniglot/seed-0.tsv"): 0.0}, METHODS))

@@ -54,6 +54,7 @@ def kill_and_recover(project: Project, kills: list[tuple[str, signal.Signals]]) 
     leftover.write_text("of a writer that was killed in the midst of a write")
     project.finish(project.command())
     assert "resuming unfinished work" in project.log()
+    assert [seconds > 0 for seconds in project.earlier_seconds()] == [True]
 
 
 def unlock(project: Project) -> None:

@@ -12,7 +12,7 @@ from workflow.lib.homes import Homes
 from workflow.lib.jobs import Jobs
 from workflow.lib.takes import Takes
 from workflow.lib.targets import Targets
-from workflow.lib.times import put_back, set_aside
+from workflow.lib.times import add_earlier, put_back, set_aside
 
 
 @pytest.fixture
@@ -108,15 +108,17 @@ class TestTimes:
         monkeypatch.chdir(tmp_path)
         self.TIME.parent.mkdir(parents=True)
 
-    def stage(self, computed: bool, seconds: str) -> None:
+    def stage(self, computed: bool, seconds: str, earlier: float = 0.0) -> None:
         set_aside(self.LOG, computed)
+        if computed:
+            add_earlier(self.LOG, earlier)
         self.TIME.write_text(seconds)
 
     def test_the_time_of_the_run_that_computed_counts(self):
         self.stage(True, "90")
         self.stage(False, "1")
         self.stage(False, "2")
-        assert put_back() == [self.TIME]
+        assert list(put_back()) == [self.TIME]
         assert self.TIME.read_text() == "90"
         self.stage(False, "1")
         assert [path.read_text() for path in put_back()] == ["90"]
@@ -124,10 +126,25 @@ class TestTimes:
         self.stage(True, "80")
         assert [path.read_text() for path in put_back()] == ["80"]
 
+    def test_the_time_of_interrupted_runs_counts_until_all_is_computed_anew(self):
+        self.stage(True, "30", earlier=60)
+        assert put_back() == {self.TIME: 60}
+        self.stage(False, "1")
+        assert put_back() == {self.TIME: 60}
+        assert self.TIME.read_text() == "30"
+        self.stage(True, "90")
+        assert put_back() == {self.TIME: 0}
+
+    def test_a_time_that_cannot_be_noted_is_a_warning(self, caplog):
+        self.TIME.with_name(f".{self.TIME.name}.earlier").mkdir()
+        add_earlier(self.LOG, 60)
+        assert "the time of interrupted runs could not be noted: " in caplog.text
+
     def test_what_was_made_elsewhere_has_no_time(self):
         self.stage(False, "1")
-        assert put_back() == []
+        assert put_back() == {}
 
     def test_stages_without_a_time_and_a_folder_without_logs(self):
         set_aside("logs/aggregate.log", computed=False)
-        assert put_back(Path("nowhere")) == []
+        add_earlier("logs/aggregate.log", 60)
+        assert put_back(Path("nowhere")) == {}

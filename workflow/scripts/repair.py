@@ -19,16 +19,17 @@ def main(job) -> None:
     entries = params.repair if isinstance(params.repair, list) else [params.repair]
     methods = [load_method(entry, "repair") for entry in entries]
     first = unpacking.open_unfinished(job)
-    later = [Unfinished(f"{job.output[0]}.{number}", first.key) for number in range(2, len(entries) + 1)]
+    for number in range(2, len(entries) + 1):
+        job.unfinished.append(Unfinished(f"{job.output[0]}.{number}", first.key))
     bank, split = open_split(dict(job.input.items()))
     network, pool = network_of(bank, settings), split.benign(user, job.wildcards.scope == "included")
     model, private = read_client_model(job.input.model, network, user), read_private(job.input.model, user)
-    for (repair, options), unfinished in zip(methods, [first, *later], strict=True):
+    for (repair, options), unfinished in zip(methods, job.unfinished, strict=True):
         client = Client(user, network, bank, pool, settings, params.seed, job.threads, unfinished, private)
         model = repaired(repair, model, client, options)
     made = unpacking.provenance(job, repair=params.repair)
     write_tensors(job.output[0], client_model_to_named(network, model, user), made)
-    for unfinished in (first, *later):  # until now each keeps its last steps, so that little has to be repeated
+    for unfinished in job.unfinished:  # until now each keeps its last steps, so that little has to be repeated
         unfinished.remove()
 
 

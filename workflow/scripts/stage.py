@@ -18,7 +18,7 @@ from fedmeta.errors import FedmetaError
 from fedmeta.files import disk_errors, exclusive, remove_leftovers
 from fedmeta.made import Work
 from workflow.lib.code import Code
-from workflow.lib.times import set_aside
+from workflow.lib.times import add_earlier, set_aside
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ def make(main: Callable, job, keep: bool) -> None:
         logger.info("an earlier run with the same settings, code and inputs has made the result: nothing to compute")
     else:
         main(job)
+        add_earlier(job.log[0], sum(each.earlier for each in getattr(job, "unfinished", [])))
         work.keep(reusable=keep and code_is_unchanged(job))
 
 

@@ -2,10 +2,14 @@
 
 
 def open_unfinished(job):
-    """Return the place of the job's work in progress, keyed by its params and the contents of its inputs."""
+    """Return the place of the job's work in progress, keyed by its params and the contents of its inputs.
+
+    `job.unfinished` lists it, so that what earlier runs took counts as the job's time.
+    """
     from fedmeta.checkpoints import Unfinished, fingerprint
 
-    return Unfinished(job.output[0], fingerprint(dict(job.params.items()), job.input))
+    job.unfinished = [Unfinished(job.output[0], fingerprint(dict(job.params.items()), job.input))]
+    return job.unfinished[0]
 
 
 def provenance(job, **more) -> dict:
