@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from fedmeta.reporting.figures.panels import FEW_SEEDS
+from fedmeta.reporting.figures.panels import are_few
 from fedmeta.reporting.setup import Setup
 
 DATASETS = {"omniglot": "Omniglot", "mini_imagenet": "mini-ImageNet", "glyphs": "Glyphs"}
@@ -73,7 +73,7 @@ def sample(rows: pd.DataFrame, summary: pd.DataFrame, mean: str = "line", interv
 
 def sample_of_lines(rows: pd.DataFrame, summary: pd.DataFrame) -> str:
     """Return `sample` for panels, which show a few seeds one by one."""
-    return sample(rows, summary) + ("; thin lines: single seeds" if 1 < rows.seed.nunique() <= FEW_SEEDS else "")
+    return sample(rows, summary) + ("; thin lines: single seeds" if are_few(rows.seed) else "")
 
 
 def count(number: int, noun: str) -> str:

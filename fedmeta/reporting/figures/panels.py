@@ -164,9 +164,14 @@ def draw_spread(axes: Axes, points: pd.DataFrame, seeds: pd.DataFrame, color: st
     mean, half = 100 * points["mean"], 100 * points.half_width
     band = np.clip([mean - half, mean + half], lowest, 100)
     axes.fill_between(points.step, *band, color=color, alpha=0.15, linewidth=0, zorder=1.9)
-    if 1 < seeds.seed.nunique() <= FEW_SEEDS:
+    if are_few(seeds.seed):
         for _, own in seeds.groupby("seed"):
             axes.plot(own.step, 100 * own["mean"], color=color, linewidth=0.5, alpha=0.7, zorder=1.95)
+
+
+def are_few(seeds: pd.Series) -> bool:
+    """Return whether there are several seeds, but few enough to draw each."""
+    return 1 < seeds.nunique() <= FEW_SEEDS
 
 
 def draw_control(axes: Axes, summary: pd.DataFrame, label: str = FRESH) -> None:
