@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -78,3 +80,12 @@ def test_documents_name_files_that_are_there():
     }
     assert len(named) > 30
     assert {(document, name) for document, name in named if not (ROOT / name).exists()} == set()
+
+
+def test_a_call_of_snakemake_loads_nothing_that_trains_or_draws():
+    texts = [path.read_text() for path in (ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk"))]
+    imports = [line for text in texts for line in re.findall(r"^(?:from|import) .*", text, re.M)]
+    assert "from workflow.lib import guard" in imports
+    script = "\n".join([*imports, "import sys", "print(*sys.modules)"])
+    loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {"torch", "scipy", "matplotlib", "seaborn"} & set(loaded.split()) == set()

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fedmeta.files import atomic_path
+from fedmeta.reporting.figures.captions import are_few
 from fedmeta.reporting.results import with_interval
 
 CASES = {
@@ -53,7 +54,6 @@ CONTROL = {"color": "#d0455f", "linewidth": 0.9, "linestyle": (0, (5, 2.5, 1, 2.
 FRESH = "meta-testing, fresh network"
 ATTACK = {"color": "0.65", "linewidth": 0.8}
 MARKERS_ON_A_LINE = 10
-FEW_SEEDS = 5  # so many are drawn one by one
 
 # Letters of 8 to 9 points at WIDTH remain readable where the page is 5.5 inches wide.
 STYLE = {
@@ -167,11 +167,6 @@ def draw_spread(axes: Axes, points: pd.DataFrame, seeds: pd.DataFrame, color: st
     if are_few(seeds.seed):
         for _, own in seeds.groupby("seed"):
             axes.plot(own.step, 100 * own["mean"], color=color, linewidth=0.5, alpha=0.7, zorder=1.95)
-
-
-def are_few(seeds: pd.Series) -> bool:
-    """Return whether there are several seeds, but few enough to draw each."""
-    return 1 < seeds.nunique() <= FEW_SEEDS
 
 
 def draw_control(axes: Axes, summary: pd.DataFrame, label: str = FRESH) -> None:
