@@ -23,12 +23,13 @@ ALL_FIGURES = [*"345678", *(f"A{number}" for number in range(1, 12)), "order", "
 
 
 def copy_project(folder: Path) -> Path:
-    """Copy what a run needs into `folder`, compiled kernels too where there are some."""
+    """Copy what a run needs into `folder`, with what has been compiled."""
     folder.mkdir(exist_ok=True)
+    half_written = shutil.ignore_patterns("*.pyc.*")  # by other processes that run tests
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("*.pyc"))
+            shutil.copytree(source, folder / part, ignore=half_written)
         else:
             shutil.copy(source, folder / part)
     return folder
