@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from fedmeta.reporting.seeds import are_few
 from fedmeta.reporting.setup import Setup
 
 DATASETS = {"omniglot": "Omniglot", "mini_imagenet": "mini-ImageNet", "glyphs": "Glyphs"}
 LIFT = "lift: attack accuracy above that before the attack, at the last step, training / validation, in points"
-FEW_SEEDS = 5  # so many are drawn one by one
 CONTROL = "fresh network: the same defence with δ = 0, without anything of the federation's model"
 ORDERS = {
     "last": "the victim has the target class at its last output; figure order shows classes in random order, too",
@@ -69,11 +69,6 @@ def sample(rows: pd.DataFrame, summary: pd.DataFrame, mean: str = "line", interv
     else:
         shown = f"{interval}: 95% confidence interval over {'seeds' if seeds > 1 else 'episodes'}"
     return f"{mean}: mean of {episodes}, {count(seeds, 'seed')}; {shown}"
-
-
-def are_few(seeds: pd.Series) -> bool:
-    """Return whether there are several seeds, but few enough to draw each."""
-    return 1 < seeds.nunique() <= FEW_SEEDS
 
 
 def sample_of_lines(rows: pd.DataFrame, summary: pd.DataFrame) -> str:

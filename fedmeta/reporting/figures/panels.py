@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fedmeta.files import atomic_path
-from fedmeta.reporting.figures.captions import are_few
 from fedmeta.reporting.results import with_interval
+from fedmeta.reporting.seeds import are_few
 
 CASES = {
     "a": "(a) backdoor classes not used by benign users",

@@ -1,0 +1,10 @@
+"""How figures show single seeds. Apart from what draws, which the texts of captions must not load."""
+
+import pandas as pd
+
+FEW_SEEDS = 5  # so many are drawn one by one
+
+
+def are_few(seeds: pd.Series) -> bool:
+    """Return whether there are several seeds, but few enough to draw each."""
+    return 1 < seeds.nunique() <= FEW_SEEDS
