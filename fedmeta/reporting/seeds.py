@@ -1,4 +1,4 @@
-"""How figures show single seeds. Apart from what draws, which the texts of captions must not load."""
+"""Which seeds figures show one by one. It draws nothing: every start of Snakemake loads it, with the captions."""
 
 import pandas as pd
 
