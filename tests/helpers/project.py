@@ -2,8 +2,9 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
+
+from helpers import forked
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config.yaml", "config", "workflow", "profiles", "fedmeta")
@@ -37,14 +38,8 @@ def copy_project(folder: Path) -> Path:
 
 def snakemake(folder: Path, *arguments: str, gpus: int = 1) -> subprocess.CompletedProcess:
     """Run snakemake in a copy of the project; the stages use that copy's modules, whichever are installed."""
-    return subprocess.run(
-        # Targets come first: Snakemake would take one after --resources for a resource.
-        [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", f"gpu={gpus}"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    # Targets come first: Snakemake would take one after --resources for a resource.
+    return forked.snakemake(folder, *arguments, "--cores", "2", "--resources", f"gpu={gpus}")
 
 
 def error_lines(run: subprocess.CompletedProcess) -> list[str]:

@@ -1,12 +1,12 @@
 """The smallest experiment that runs every stage of Experiment 1, on drawn characters, and calls of Snakemake for it."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import yaml
 from snakemake.utils import update_config
 
+from helpers import forked
 from helpers.interruption import draw_characters
 from helpers.project import MEASURED, copy_project
 
@@ -35,14 +35,13 @@ def make_project(folder: Path) -> Path:
     return folder
 
 
-def command(target: str, *options: str) -> list[str]:
-    """Return the call; targets come first."""
-    cores = ("--cores", "2", "--resources", "gpu=1")
-    return [sys.executable, "-m", "snakemake", *filter(None, [target]), *cores, *options]
+def arguments(target: str, *options: str) -> list[str]:
+    """Return those of the call; targets come first."""
+    return [*filter(None, [target]), "--cores", "2", "--resources", "gpu=1", *options]
 
 
 def call(folder: Path, target: str = "", *options: str) -> subprocess.CompletedProcess:
-    return subprocess.run(command(target, *options), cwd=folder, capture_output=True, text=True, check=False)
+    return forked.snakemake(folder, *arguments(target, *options))
 
 
 def made(folder: Path, hidden: bool = False) -> dict[str, bytes]:

@@ -1,8 +1,8 @@
 """The figure "paper against ours": that every number can be read, and that marks are where the numbers say."""
 
-import itertools
 import xml.etree.ElementTree
 
+import numpy as np
 import pytest
 from helpers.hand_made_metrics import (
     ALL,
@@ -18,7 +18,6 @@ from helpers.hand_made_metrics import (
     table_of,
 )
 from matplotlib.colors import to_rgb
-from matplotlib.transforms import Bbox
 from PIL import Image
 
 from fedmeta.paper.against_ours_figure import COLOURS, WIDE_MARK, draw_comparison
@@ -47,13 +46,19 @@ def draw(table, tmp_path):
     return figure
 
 
+@pytest.fixture(scope="module")
+def figure(table, tmp_path_factory):
+    """The figure of the table above: to be read, not changed."""
+    return draw(table, tmp_path_factory.mktemp("figure"))
+
+
 def words_of(figure):
     texts = [*figure.texts, *(text for axes in figure.axes for text in axes.texts)]
     return [text for text in texts if text.get_text()]
 
 
-def test_every_number_has_a_line_with_what_the_paper_states_and_its_verdict(table, tmp_path):
-    words = [text.get_text() for text in words_of(draw(table, tmp_path))]
+def test_every_number_has_a_line_with_what_the_paper_states_and_its_verdict(table, figure):
+    words = [text.get_text() for text in words_of(figure)]
     for relation, sign in (("~", "≈"), (">=", "≥"), ("<", "<")):
         stated = table[table.relation == relation].paper
         assert sorted(word for word in words if word.startswith(sign)) == sorted(f"{sign} {p:.0f}" for p in stated)
@@ -65,9 +70,9 @@ def test_every_number_has_a_line_with_what_the_paper_states_and_its_verdict(tabl
     assert "3a  attack training, right after attack" in words
 
 
-def test_the_title_tells_the_scale(table, tmp_path):
+def test_the_title_tells_the_scale(figure):
     own = scale(setup_of(settings()).settings)
-    words = " ".join(text.get_text() for text in words_of(draw(table, tmp_path)))
+    words = " ".join(text.get_text() for text in words_of(figure))
     for part in (
         "at this run's scale",
         f"This run: {own['pretraining_episodes']:,} pre-training episodes, {own['attack_inner_steps']:,} inner steps",
@@ -78,8 +83,7 @@ def test_the_title_tells_the_scale(table, tmp_path):
         assert part in words
 
 
-def test_marks_lie_where_the_numbers_say(table, tmp_path):
-    figure = draw(table, tmp_path)
+def test_marks_lie_where_the_numbers_say(table, figure):
     row = table.loc["O-1a-train"]
     axes = figure.axes[0]
     (label,) = (text for text in axes.texts if text.get_text() == "3a  attack training, right after attack")
@@ -115,8 +119,8 @@ def test_the_band_is_where_a_whole_interval_agrees(tmp_path):
         assert names[name] == pytest.approx(band), name
 
 
-def test_the_title_names_the_settings_that_are_not_the_papers(table, tmp_path):
-    words = " ".join(text.get_text() for text in words_of(draw(table, tmp_path)))
+def test_the_title_names_the_settings_that_are_not_the_papers(figure, tmp_path):
+    words = " ".join(text.get_text() for text in words_of(figure))
     assert "Ours for the paper's: pretrain.outer_learning_rate 1 to 0.1 for 0.1 to 0.1, attack.outer" in words
     config = {"omniglot": settings("paper.yaml")}
     same = table_of(measured(ROUNDS, 1, ALL), config=config)
@@ -134,15 +138,16 @@ def test_minutes_of_any_size_are_seen(tmp_path, seconds):
     assert axes.get_xlim()[0] <= mark.get_xdata()[0] <= axes.get_xlim()[1]
 
 
-def test_words_lie_inside_the_figure_and_apart(table, tmp_path):
-    figure = draw(table, tmp_path)
-    texts = [text for text in words_of(figure)]
-    boxes = {text: text.get_window_extent() for text in texts}
+def test_words_lie_inside_the_figure_and_apart(figure):
+    boxes = {text: text.get_window_extent() for text in words_of(figure)}
     for text, box in boxes.items():
         assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 and box.y1 <= figure.bbox.y1, text.get_text()
-    for one, other in itertools.combinations(texts, 2):
-        shared = Bbox.intersection(boxes[one], boxes[other])
-        assert shared is None or min(shared.width, shared.height) < 2, (one.get_text(), other.get_text())
+    corners = np.array([box.extents for box in boxes.values()])
+    low = np.maximum(corners[:, None, :2], corners[:, :2])
+    high = np.minimum(corners[:, None, 2:], corners[:, 2:])
+    shared = np.triu((high - low).min(axis=-1), 1)  # of each pair of texts, in its smaller direction
+    texts = [text.get_text() for text in boxes]
+    assert [(texts[one], texts[other]) for one, other in np.argwhere(shared >= 2)] == []
     (legend,) = figure.legends
     assert not any(box.overlaps(legend.get_window_extent()) for box in boxes.values())
 

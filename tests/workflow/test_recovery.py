@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from helpers.project import ROOT, error_lines
-from helpers.tiniest import EXCLUDED, call, command, made, make_project
+from helpers.tiniest import EXCLUDED, arguments, call, made, make_project
 
 from fedmeta.made import read_record
 
@@ -237,7 +237,8 @@ def test_after_a_kill_of_snakemake_the_call_ends_as_undisturbed(project, finishe
     (project / PRETRAINED).unlink()
     for kept in (project / EXCLUDED).rglob(".*.kept"):
         kept.unlink()
-    process = psutil.Popen(command(""), cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    typed = [sys.executable, "-m", "snakemake", *arguments("")]
+    process = psutil.Popen(typed, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 120
     while not (project / PRETRAINED).exists():
         assert time.monotonic() < end

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -218,16 +219,22 @@ def test_models_say_where_they_come_from(project):
     assert '"boost": 3' in provenance
 
 
+def typed(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Call Snakemake in a process that starts anew, as a shell does: here its time counts."""
+    command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", "gpu=1"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
 def test_a_second_call_does_nothing_in_under_ten_seconds(project):
     began = time.monotonic()
-    run = snakemake(project, *TINY)
+    run = typed(project, *TINY)
     assert "Nothing to be done" in run.stdout + run.stderr
     assert time.monotonic() - began < 10
 
 
 def processor_seconds(folder: Path, *arguments: str) -> tuple[float, subprocess.CompletedProcess]:
     before = os.times()
-    run = snakemake(folder, *arguments)
+    run = typed(folder, *arguments)
     after = os.times()
     assert run.returncode == 0, run.stderr
     return sum(after[2:4]) - sum(before[2:4]), run
