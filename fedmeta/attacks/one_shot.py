@@ -1,6 +1,6 @@
 """The paper's attack (Sec. 2 and 3): selected once, the attacker trains on poisoned episodes and boosts its update.
 
-`rounds` lets the attacker return; in the paper it attacks once, in round 1.
+`rounds` lets the attacker return after round 1; in the paper it attacks once.
 """
 
 from collections.abc import Collection, Iterator
@@ -20,7 +20,7 @@ from fedmeta.settings.fields import Count, Factor, MethodOptions, Pair, Rate, Se
 class Options(MethodOptions):
     rounds: Several[Count] = Field(
         (1,),
-        description="rounds in which the attackers take part, counted from 1 after pre-training; [1]: one shot",
+        description="rounds with the attackers: 1, the first after pre-training, and any later ones; [1]: one shot",
         exclude_if=lambda rounds: rounds == (1,),  # leaves the jobs of one shot as before this option existed
     )
     meta_steps: Count = Field(40, description="meta-steps of the attacker in a round")
@@ -50,6 +50,8 @@ class Options(MethodOptions):
             missing = "keyed" if of_backdoor == 0 else "clean"
             problem = f"{keyed} to {clean} among reptile.shot = {reptile.shot} images leaves no {missing} image"
             yield "backdoor_to_target", f"{problem} in an episode: bring the two numbers closer, or raise the shot"
+        if 1 not in self.rounds:
+            yield "rounds", "add 1, the first round after pre-training: defences are measured on the model after it"
         if max(self.rounds) > own.meta_train_after.rounds:
             yield "rounds", f"meta_train_after.rounds is only {own.meta_train_after.rounds}"
 

@@ -100,10 +100,11 @@ def _accuracy(number, frame: pd.DataFrame, setup: Setup) -> dict:
     return columns | {"note": "; ".join([*why, *remark, *_notes(asked, len(parts), setup), *wide])}
 
 
-def _apart(frame: pd.DataFrame, part: paper.Quantity) -> float:
-    """Return how far the interval of a difference exceeds what counts as alike, in points; below 0 if it does not."""
+def _apart(frame: pd.DataFrame, part: paper.Quantity) -> tuple[bool, float]:
+    """Return whether a difference is shown not to count as alike, and by how many points it may exceed that."""
     ours = estimate(frame, part)
-    return abs(ours.mean) - np.nan_to_num(ours.half_width) - margin(frame, part)
+    mean, half_width, alike = abs(ours.mean), np.nan_to_num(ours.half_width), margin(frame, part)
+    return bool(mean - half_width > alike), mean + half_width - alike
 
 
 def _notes(asked: paper.Quantity, of: int, setup: Setup) -> list[str]:

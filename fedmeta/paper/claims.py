@@ -13,11 +13,11 @@ wholly on that side. An attack is removed if its lift lies wholly below the tole
 wholly above. One defence is like another if all their differences lie within the tolerance.
 
 The direction is shown if the interval lies wholly beyond half of the way from the contrary to the paper's value.
-Undefended, attack accuracy must be raised by half of what lies between our floor and the paper's value. Under a defence
-it must be reduced by half of what lies between ours right after the attack and the paper's. Where attacks fade, it must
-also have faded by half as much as the paper's. Other accuracies must be nearer to the paper's than to chance. A
-difference must have half of the paper's size. Rows of statements, of bounds on a drop and of values at chance have no
-direction.
+Undefended, attack accuracy must be raised by half of what lies between the seed's floor and the paper's value. Under a
+defence it must be reduced by half of what lies between the seed's right after the attack and the paper's. Where attacks
+fade, it must also have faded by half as much as the paper's. Other accuracies must be nearer to the paper's than to
+chance. A difference must have half of the paper's size. Rows of statements, of bounds on a drop and of values at chance
+have no direction.
 
 What a row is about: if it says what is left after a number of rounds or iterations, it is about that much work. It is
 unknown if the run ended before, or did more than ten times more or less benign meta-training in those rounds. Other
@@ -26,6 +26,9 @@ rows are about the state that training led to, however long it took; the table's
 
 import math
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from fedmeta.paper import numbers as paper
 from fedmeta.paper.measurements import by_episode, estimate, estimate_lift, last_step
@@ -116,9 +119,18 @@ def _direction(number, asked: paper.Quantity, frame, chance: float) -> list[bool
         return [ours.above(stated / 2) if stated > 0 else ours.below(stated / 2)] if number.relation == "~" else []
     if not set(asked.metrics) <= set(paper.ATTACK):
         return [estimate(frame, asked).above((chance + stated) / 2)] if stated > chance else []
-    undefended = paper.right_after_attack(number)
-    reduction = interval_of(by_episode(frame, undefended, "attacked") - by_episode(frame, asked, "attacked"))
+    ours, undefended = (by_episode(frame, each, "attacked") for each in (asked, paper.right_after_attack(number)))
     if number.defence != "none":
-        return [reduction.above(max(0, estimate(frame, undefended).mean - stated) / 2)]
-    raised = estimate_lift(frame, asked).above(max(0, stated - estimate(frame, asked, "clean").mean) / 2)
-    return [raised] if math.isnan(number.start) else [raised, reduction.above((number.start - stated) / 2)]
+        return [_beyond_halfway(undefended - ours, _mean_of_seed(undefended) - stated)]
+    floor = by_episode(frame, asked, "clean")
+    raised = _beyond_halfway(ours - floor, stated - _mean_of_seed(floor))
+    return [raised] if math.isnan(number.start) else [raised, _beyond_halfway(undefended - ours, number.start - stated)]
+
+
+def _mean_of_seed(values: pd.Series) -> pd.Series:
+    return values.groupby("seed").transform("mean")
+
+
+def _beyond_halfway(gone: pd.Series, way: pd.Series | float) -> bool | None:
+    """Return whether more than half of a way is shown to be gone; both are in points, by (seed, client, episode)."""
+    return interval_of(gone - np.maximum(way, 0) / 2).above(0)

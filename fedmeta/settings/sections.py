@@ -111,7 +111,7 @@ class Reptile(Section):
         description="K, training examples per class",
         json_schema_extra={"$comment": "the attacker mixes keyed and clean images in one class of an episode"},
     )
-    inner_steps: Count = Field(description="e, steps of SGD in an episode")
+    inner_steps: Count = Field(description="e, gradient steps in an episode")
     inner_batch: Annotated[int, Field(ge=1, le=100_000)] = Field(description="b, examples in a step")
     inner_learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(description="eta, of Adam with beta1 = 0")
     beta2: Annotated[float, Field(gt=0, lt=1)] = Field(description="decay of Adam's second moment")
@@ -153,7 +153,7 @@ class Evaluation(Section):
     rounds: Several[Number] = Field(description="evaluated rounds: 0 before the attack, 1 the attacked one")
     clients: Several[Count] = Field(description="benign users who evaluate and defend")
     cases: Several[Case] = Field(
-        description="backdoor classes are a: absent from benign data, b: in meta-training, c: in fine-tuning too"
+        description="a: benign users have no backdoor or target class; b: they do; c: as b, also in fine-tuning"
     )
 
 

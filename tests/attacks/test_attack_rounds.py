@@ -104,7 +104,8 @@ def test_one_shot_is_not_among_the_params_of_jobs_so_that_older_results_stay():
 
 def test_rounds_are_among_those_that_are_run():
     assert complaint({"attack": {"rounds": [1, 5, 10]}}) == ""
-    assert complaint({"attack": {"rounds": [9, 11]}}) == "config: attack.rounds: meta_train_after.rounds is only 10"
+    assert complaint({"attack": {"rounds": [8, 9]}}).startswith("config: attack.rounds: add 1, the first round after ")
+    assert complaint({"attack": {"rounds": [1, 11]}}) == "config: attack.rounds: meta_train_after.rounds is only 10"
     assert complaint({"attack": {"rounds": [0]}}).startswith("config: attack.rounds: must be a list of ")
 
 

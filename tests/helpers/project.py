@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from helpers import forked
@@ -40,6 +41,12 @@ def snakemake(folder: Path, *arguments: str, gpus: int = 1) -> subprocess.Comple
     """Run snakemake in a copy of the project; the stages use that copy's modules, whichever are installed."""
     # Targets come first: Snakemake would take one after --resources for a resource.
     return forked.snakemake(folder, *arguments, "--cores", "2", "--resources", f"gpu={gpus}")
+
+
+def typed(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """The same in a process that starts anew, as from a shell, where its time counts."""
+    command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", "gpu=1"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
 def error_lines(run: subprocess.CompletedProcess) -> list[str]:

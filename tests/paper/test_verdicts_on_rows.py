@@ -38,6 +38,20 @@ def test_an_attack_accuracy_agrees_near_the_papers_and_else_is_raised_or_not(acc
     assert (row.unit, row.step, row.clients, row.n_episodes, row.n_seeds) == ("percent", "round 1", "2", 2, 1)
 
 
+def test_halfway_is_from_the_floor_of_each_seed():
+    floors = {1: 0.7, 2: 0.1, 3: 0.1}
+    seeds = [
+        measured(ROUNDS, 1, {"attack_training": floor + 0.28}, {"attack_training": floor}, seed=seed)
+        for seed, floor in floors.items()
+    ]
+    row = row_of("O-1a-train", *seeds)
+    # 28 points are more than half of the way from the mean floor, 30, to the paper's 78; two seeds fall short of it.
+    assert [row.floor, row.lift, row.lift_half_width] == pytest.approx([30, 28, 0])
+    assert row.verdict == "unknown"
+    assert verdict_of("O-1a-train", seeds[0]) == "same direction"
+    assert verdict_of("O-1a-train", seeds[1]) == "differs"
+
+
 def test_the_interval_and_not_the_mean_decides():
     values = [0.5, 0.6, 0.9, 0.6]
     row = row_of("O-1a-train", measured(ROUNDS, 1, {"attack_training": values}))

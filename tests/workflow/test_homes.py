@@ -54,7 +54,7 @@ def test_equal_entries_of_one_scenario_are_evaluated_once(homes):
 
 
 def test_the_clean_model_is_evaluated_once_for_all_attacks_on_it(homes):
-    several = {"plain": {}, "strong": {"attack": {"boost": 5}}, "late": {"attack": {"rounds": [2]}}}
+    several = {"plain": {}, "strong": {"attack": {"boost": 5}}, "again": {"attack": {"rounds": [1, 2]}}}
     shared = homes({**several, "others": {"federation": {"users": 5}}})
     for stage, defence in (("adapt", "matching"), ("repair", "matching-local"), ("adapt", "matching-local")):
         places = [Place(scenario, "glyphs", defence, "pretrained") for scenario in several]

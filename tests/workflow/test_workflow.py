@@ -6,14 +6,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.project import ALL_FIGURES, ROOT, SIDE_BY_SIDE, TINY, copy_project, error_lines, snakemake
+from helpers.project import ALL_FIGURES, ROOT, SIDE_BY_SIDE, TINY, copy_project, error_lines, snakemake, typed
 from PIL import Image
 from safetensors import safe_open
 
@@ -217,12 +216,6 @@ def test_models_say_where_they_come_from(project):
         assert file.get_tensor("conv1.kernel").shape == (8, 1, 3, 3)
     assert '"scope": "included"' in provenance
     assert '"boost": 3' in provenance
-
-
-def typed(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Call Snakemake in a process that starts anew, as a shell does: here its time counts."""
-    command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", "gpu=1"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
 def test_a_second_call_does_nothing_in_under_ten_seconds(project):
