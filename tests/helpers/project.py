@@ -37,16 +37,19 @@ def copy_project(folder: Path) -> Path:
     return folder
 
 
+def command(*arguments: str, gpus: int = 1) -> list[str]:
+    """Return a call of Snakemake. Targets come first: it would take one after --resources for a resource."""
+    return [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", f"gpu={gpus}"]
+
+
 def snakemake(folder: Path, *arguments: str, gpus: int = 1) -> subprocess.CompletedProcess:
     """Run snakemake in a copy of the project; the stages use that copy's modules, whichever are installed."""
-    # Targets come first: Snakemake would take one after --resources for a resource.
-    return forked.snakemake(folder, *arguments, "--cores", "2", "--resources", f"gpu={gpus}")
+    return forked.run(command(*arguments, gpus=gpus), folder)
 
 
 def typed(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """The same in a process that starts anew, as from a shell, where its time counts."""
-    command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", "gpu=1"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True)
 
 
 def error_lines(run: subprocess.CompletedProcess) -> list[str]:

@@ -6,9 +6,8 @@ from pathlib import Path
 import yaml
 from snakemake.utils import update_config
 
-from helpers import forked
 from helpers.interruption import draw_characters
-from helpers.project import MEASURED, copy_project
+from helpers.project import MEASURED, copy_project, snakemake
 
 TINIEST = {
     "datasets": ["omniglot"],
@@ -35,13 +34,8 @@ def make_project(folder: Path) -> Path:
     return folder
 
 
-def arguments(target: str, *options: str) -> list[str]:
-    """Return those of the call; targets come first."""
-    return [*filter(None, [target]), "--cores", "2", "--resources", "gpu=1", *options]
-
-
 def call(folder: Path, target: str = "", *options: str) -> subprocess.CompletedProcess:
-    return forked.snakemake(folder, *arguments(target, *options))
+    return snakemake(folder, *filter(None, [target]), *options)
 
 
 def made(folder: Path, hidden: bool = False) -> dict[str, bytes]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from helpers.project import ROOT, error_lines
-from helpers.tiniest import EXCLUDED, arguments, call, made, make_project
+from helpers.project import ROOT, command, error_lines
+from helpers.tiniest import EXCLUDED, call, made, make_project
 
 from fedmeta.made import read_record
 
@@ -237,8 +237,7 @@ def test_after_a_kill_of_snakemake_the_call_ends_as_undisturbed(project, finishe
     (project / PRETRAINED).unlink()
     for kept in (project / EXCLUDED).rglob(".*.kept"):
         kept.unlink()
-    typed = [sys.executable, "-m", "snakemake", *arguments("")]
-    process = psutil.Popen(typed, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = psutil.Popen(command(), cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 120
     while not (project / PRETRAINED).exists():
         assert time.monotonic() < end
